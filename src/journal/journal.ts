@@ -1,1 +1,131 @@
-/** placeholder */
+/**
+ * The journal: the durable, deduplicated log of exceptions. This file is its contract; every engine keeps it, and
+ * one conformance suite (test/journal/conformance.ts) checks each engine against it.
+ *
+ * Invariants, cited by number in the tests:
+ *  1. An exception is answered OK only after its transaction is durable, or was put aside under `journal_up 0`.
+ *  2. A label set's total is the number of distinct identities ever appended with it.
+ *  3. An exception leaves the outbox only after delivery of every signal, as a counted drop, or as a dead letter.
+ *  4. Appending anything twice, in any order, across restarts, changes nothing the second time
+ *     (for as long as identities are kept: `identityRetentionMs`).
+ *  5. Damage is never passed on silently: a row whose CRC-32 is wrong is counted and reported by its number.
+ *  6. Nothing private is stored that the settings do not allow to leave.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { ExceptionLabels } from '../callback/exception.ts';
+
+/** What is delivered to OTLP. A label value: keep it closed. */
+export const signals = ['traces', 'logs'] as const;
+export type Signal = (typeof signals)[number];
+
+/** Identities are promised for 24 h; the hour above it absorbs a clock that jumps. */
+export const identityRetentionMs = 25 * 60 * 60 * 1000;
+
+/** One exception, ready to be appended. */
+export interface JournalEntry {
+  /** 32 lower-case hex digits; equal identities are one exception. It is the exception's trace ID, too. */
+  identity: string;
+  labels: ExceptionLabels;
+  /** Milliseconds since the Unix epoch. */
+  receivedAt: number;
+  /** Keyed 48-bit hashes, for counting distinct ones; 0 where the callback named none. */
+  senderHash: number;
+  groupHash: number;
+  /** The encoded `ExceptionRecord`; `null` where no signal is delivered. */
+  record: string | null;
+}
+
+export type AppendOutcome = 'new' | 'duplicate';
+
+/** The number of distinct exceptions of one label set. */
+export interface Total {
+  labels: ExceptionLabels;
+  count: number;
+  /** When the label set was first appended; milliseconds since the Unix epoch. */
+  bornAt: number;
+}
+
+/** Who sent and where, of one recent exception. */
+export interface RecentException {
+  receivedAt: number;
+  errorCategory: ExceptionLabels['error_category'];
+  senderHash: number;
+  groupHash: number;
+}
+
+/** What a journal knows when it is opened. */
+export interface JournalContents {
+  /** 32 random bytes, made when the journal was created: the key of every hash that leaves this exporter. */
+  key: Buffer;
+  totals: Total[];
+  /** The exceptions received since `recentSince`, oldest first. */
+  recent: RecentException[];
+}
+
+export interface JournalStats {
+  /** Bytes in use: pages that hold something, and the write-ahead log. */
+  bytes: number;
+  /** Exceptions whose identity is kept. */
+  events: number;
+  /** Exceptions that at least one signal still has to deliver. */
+  backlogEvents: number;
+  /** Receipt time of the oldest of them, milliseconds since the Unix epoch; `null` when there is none. */
+  oldestUndeliveredAt: number | null;
+}
+
+/** What a journal tells unasked, so that metrics and logs can be made of it in one place. */
+export type JournalReport =
+  | { type: 'stats'; stats: JournalStats }
+  | { type: 'damage'; table: string; row: number }
+  | { type: 'dropped'; signal: Signal; count: number };
+
+/** One undelivered exception. `sequence` grows by one from row to row, and is never used again. */
+export interface OutboxRow {
+  sequence: number;
+  /** The encoded `ExceptionRecord`. */
+  record: string;
+}
+
+/** The delivery side of a journal. Each signal has its own cursor: everything up to it was delivered. */
+export interface Outbox {
+  /** The last sequence that each enabled signal acknowledged; 0 before the first. */
+  cursors(): Promise<Record<Signal, number>>;
+  /** Up to `limit` rows above `after`, in order. Damaged rows are set aside as dead letters, not returned. */
+  read(after: number, limit: number): Promise<OutboxRow[]>;
+  /** Resolves as soon as there is a row above `after`. */
+  waitBeyond(after: number): Promise<void>;
+  /**
+   * Moves a signal's cursor to `upTo`; rows that every enabled signal is past leave the outbox. An acknowledgement
+   * lost in a crash means delivery again, never loss.
+   */
+  acknowledge(signal: Signal, upTo: number): Promise<void>;
+  /** Sets one row aside for one signal, with the reason it was refused for good. Does not move the cursor. */
+  deadLetter(signal: Signal, row: OutboxRow, reason: string): Promise<void>;
+}
+
+export interface Journal extends Outbox {
+  /** Creates what is missing, recovers, and reads what must be known at start. Called once, before all else. */
+  open(recentSince: number): Promise<JournalContents>;
+  /**
+   * Stores the entries in one transaction, in order, and adds the new ones to the totals in that transaction. Resolves
+   * when that is durable, with one outcome per entry. Rejects with nothing stored, or (after a failed sync) with
+   * storage unknown: append the same entries again, invariant 4 makes it right. One call at a time.
+   */
+  append(entries: readonly JournalEntry[]): Promise<AppendOutcome[]>;
+  /** Which of the identities are stored. Works without writing, for the time in which writing fails. */
+  known(identities: readonly string[]): Promise<boolean[]>;
+  /** A port for `connectOutbox` in another thread: an engine with a thread of its own serves it from there. */
+  outboxPort(): MessagePort;
+  /** Makes all durable and lets go of the file. Nothing may be called after it. */
+  close(): Promise<void>;
+}
+
+/** What every engine is built with. */
+export interface JournalOptions {
+  /** Signals that are delivered; a row leaves the outbox when each of them is past it. */
+  signals: readonly Signal[];
+  bytesMax: number;
+  /** Milliseconds since the Unix epoch. */
+  now: () => number;
+  report: (report: JournalReport) => void;
+}

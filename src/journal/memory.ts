@@ -1,0 +1,172 @@
+/** The journal that lasts as long as the process: for trials, and for telling what an engine's disk adds. */
+import { randomBytes } from 'node:crypto';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { ExceptionLabels } from '../callback/exception.ts';
+import {
+  type AppendOutcome,
+  identityRetentionMs,
+  type Journal,
+  type JournalContents,
+  type JournalEntry,
+  type JournalOptions,
+  type OutboxRow,
+  type Signal,
+  signals,
+  type Total,
+} from './journal.ts';
+import { serveOutbox } from './outbox-port.ts';
+
+/** What an identity costs in a Map, about: a 32-digit string, a number, their entry. */
+const identityBytes = 120;
+const statsEveryMs = 200;
+
+interface MemoryRow extends OutboxRow {
+  receivedAt: number;
+}
+
+export class MemoryJournal implements Journal {
+  readonly #options: JournalOptions;
+  readonly #receivedAt = new Map<string, number>();
+  readonly #totals = new Map<ExceptionLabels, Total>();
+  /** In order of sequence; a Map keeps the order of insertion. */
+  readonly #outbox = new Map<number, MemoryRow>();
+  readonly #cursors = new Map<Signal, number>();
+  #lastSequence = 0;
+  #outboxBytes = 0;
+  #waiters: { after: number; resolve: () => void }[] = [];
+  #statsTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: JournalOptions) {
+    this.#options = options;
+  }
+
+  async open(): Promise<JournalContents> {
+    this.#reportStatsSoon();
+    return { key: randomBytes(32), totals: [], recent: [] };
+  }
+
+  async append(entries: readonly JournalEntry[]): Promise<AppendOutcome[]> {
+    const now = this.#options.now();
+    const outcomes = entries.map(entry => this.#appendOne(entry, now));
+    this.#expire(now);
+    this.#enforceSize();
+    const ready = this.#waiters.filter(({ after }) => this.#lastSequence > after);
+    this.#waiters = this.#waiters.filter(waiter => !ready.includes(waiter));
+    for (const { resolve } of ready) resolve();
+    this.#reportStatsSoon();
+    return outcomes;
+  }
+
+  async known(identities: readonly string[]): Promise<boolean[]> {
+    return identities.map(identity => this.#receivedAt.has(identity));
+  }
+
+  async cursors(): Promise<Record<Signal, number>> {
+    return Object.fromEntries(signals.map(signal => [signal, this.#cursors.get(signal) ?? 0])) as Record<
+      Signal,
+      number
+    >;
+  }
+
+  async read(after: number, limit: number): Promise<OutboxRow[]> {
+    const rows: OutboxRow[] = [];
+    const first = this.#outbox.keys().next().value ?? 1;
+    for (
+      let sequence = Math.max(after + 1, first);
+      sequence <= this.#lastSequence && rows.length < limit;
+      sequence += 1
+    ) {
+      rows.push({ sequence, record: this.#outbox.get(sequence)!.record });
+    }
+    return rows;
+  }
+
+  waitBeyond(after: number): Promise<void> {
+    if (this.#lastSequence > after) return Promise.resolve();
+    return new Promise(resolve => this.#waiters.push({ after, resolve }));
+  }
+
+  async acknowledge(signal: Signal, upTo: number): Promise<void> {
+    this.#cursors.set(signal, Math.max(upTo, this.#cursors.get(signal) ?? 0));
+    const delivered = this.#delivered();
+    for (const [sequence, row] of this.#outbox) {
+      if (sequence > delivered) break;
+      this.#outbox.delete(sequence);
+      this.#outboxBytes -= row.record.length;
+    }
+    this.#reportStatsSoon();
+  }
+
+  /** Counted by whoever calls; there is no place that would outlive the process to keep it in. */
+  async deadLetter(): Promise<void> {}
+
+  outboxPort(): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    serveOutbox(port1, this);
+    port1.unref();
+    return port2;
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#statsTimer);
+  }
+
+  #appendOne({ identity, labels, receivedAt, record }: JournalEntry, now: number): AppendOutcome {
+    if (this.#receivedAt.has(identity)) return 'duplicate';
+    this.#receivedAt.set(identity, receivedAt);
+    const total = this.#totals.get(labels);
+    if (total === undefined) this.#totals.set(labels, { labels, count: 1, bornAt: now });
+    else total.count += 1;
+    if (record !== null) {
+      this.#lastSequence += 1;
+      this.#outbox.set(this.#lastSequence, { sequence: this.#lastSequence, record, receivedAt });
+      this.#outboxBytes += record.length;
+    }
+    return 'new';
+  }
+
+  #expire(now: number): void {
+    for (const [identity, receivedAt] of this.#receivedAt) {
+      if (receivedAt >= now - identityRetentionMs) return;
+      this.#receivedAt.delete(identity);
+    }
+  }
+
+  #enforceSize(): void {
+    while (this.#bytes() > this.#options.bytesMax && this.#outbox.size > 0) {
+      const [sequence] = this.#outbox.keys();
+      for (const signal of this.#options.signals) {
+        if (sequence! > (this.#cursors.get(signal) ?? 0))
+          this.#options.report({ type: 'dropped', signal, count: 1 });
+        this.acknowledge(signal, sequence!);
+      }
+    }
+  }
+
+  #bytes(): number {
+    return this.#outboxBytes + this.#receivedAt.size * identityBytes;
+  }
+
+  #delivered(): number {
+    return Math.min(
+      ...this.#options.signals.map(signal => this.#cursors.get(signal) ?? 0),
+      this.#lastSequence,
+    );
+  }
+
+  #reportStatsSoon(): void {
+    this.#statsTimer ??= setTimeout(() => {
+      this.#statsTimer = undefined;
+      const [oldest] = this.#outbox.values();
+      this.#options.report({
+        type: 'stats',
+        stats: {
+          bytes: this.#bytes(),
+          events: this.#receivedAt.size,
+          backlogEvents: this.#outbox.size,
+          oldestUndeliveredAt: oldest?.receivedAt ?? null,
+        },
+      });
+    }, statsEveryMs);
+  }
+}

@@ -1,0 +1,76 @@
+/** The journal's thread: holds the one connection, so that a slow disk stops neither answers nor scrapes. */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import type { Outbox } from './journal.ts';
+import { serveOutbox } from './outbox-port.ts';
+import { serve } from './rpc.ts';
+import type { SqliteWorkerData } from './sqlite.ts';
+import { type PackedBatch, SqliteStore } from './sqlite-store.ts';
+
+/** How long acknowledgements wait for a transaction to ride on before they get one of their own. */
+const flushAfterMs = 200;
+/** Between looks for expired identities when nothing is appended. */
+const expireEveryMs = 60_000;
+
+const { path, signals, bytesMax } = workerData as SqliteWorkerData;
+const port = parentPort!;
+const store = new SqliteStore(path, {
+  signals,
+  bytesMax,
+  now: Date.now,
+  report: report => port.postMessage({ report }),
+});
+
+let waiters: { after: number; resolve: () => void }[] = [];
+let housekeeping: NodeJS.Timeout | undefined;
+let expiry: NodeJS.Timeout | undefined;
+
+/** After a burst of work: what costs too much to do with each append. A failure shows in the next append, too. */
+function keepHouseSoon(): void {
+  housekeeping ??= setTimeout(() => {
+    housekeeping = undefined;
+    try {
+      store.flush();
+      store.enforceSize();
+    } catch {
+      // The disk refuses: cursors and drops stay undone until the next burst, and the next append reports it.
+    }
+    port.postMessage({ report: { type: 'stats', stats: store.stats() } });
+  }, flushAfterMs);
+}
+
+const outbox: Outbox = {
+  cursors: async () => store.cursors(),
+  read: async (after, limit) => store.read(after, limit),
+  waitBeyond: after =>
+    store.lastOutbox > after ? Promise.resolve() : new Promise(resolve => waiters.push({ after, resolve })),
+  acknowledge: async (signal, upTo) => {
+    store.acknowledge(signal, upTo);
+    keepHouseSoon();
+  },
+  deadLetter: async (signal, row, reason) => store.deadLetter(signal, row, reason),
+};
+
+serve(port, {
+  open: (recentSince: number) => {
+    const contents = store.open(recentSince);
+    expiry = setInterval(keepHouseSoon, expireEveryMs);
+    keepHouseSoon();
+    return contents;
+  },
+  append: (batch: PackedBatch) => {
+    const outcomes = store.append(batch);
+    const ready = waiters.filter(({ after }) => store.lastOutbox > after);
+    if (ready.length > 0) waiters = waiters.filter(waiter => !ready.includes(waiter));
+    for (const { resolve } of ready) resolve();
+    keepHouseSoon();
+    return outcomes;
+  },
+  known: (identities: Uint8Array[]) => store.known(identities),
+  ...(Object.fromEntries(Object.entries(outbox)) as Record<keyof Outbox, never>),
+  serveOutbox: (outboxPort: MessagePort) => serveOutbox(outboxPort, outbox),
+  close: () => {
+    clearTimeout(housekeeping);
+    clearInterval(expiry);
+    store.close();
+  },
+});

@@ -1,0 +1,138 @@
+/** The journal in a SQLite file: the half on the receive path's thread. It packs, asks the worker, and unpacks. */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { ExceptionLabels } from '../callback/exception.ts';
+import type {
+  AppendOutcome,
+  Journal,
+  JournalContents,
+  JournalEntry,
+  JournalOptions,
+  JournalReport,
+  OutboxRow,
+  Signal,
+} from './journal.ts';
+import { connect } from './rpc.ts';
+import type { PackedBatch } from './sqlite-store.ts';
+
+export interface SqliteWorkerData {
+  path: string;
+  signals: readonly Signal[];
+  bytesMax: number;
+}
+
+export class SqliteJournal implements Journal {
+  readonly #worker: Worker;
+  readonly #call: ReturnType<typeof connect>;
+  readonly #labelSetNumbers = new Map<string, number>();
+  /** The number of each labels object seen: the classifier gives the same object for the same label set. */
+  readonly #numberOf = new WeakMap<ExceptionLabels, number>();
+  #lastLabelSet = 0;
+
+  constructor(path: string, { signals, bytesMax, report }: JournalOptions) {
+    this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), {
+      workerData: { path, signals, bytesMax } satisfies SqliteWorkerData,
+    });
+    this.#call = connect(this.#worker, (message: { report: JournalReport }) => report(message.report));
+    // A bug, not a disk: nothing can be trusted any more, and a restart is exact.
+    this.#worker.on('error', error => {
+      throw new Error('the journal thread died', { cause: error });
+    });
+  }
+
+  async open(recentSince: number): Promise<JournalContents> {
+    const contents: JournalContents & { totalIds: number[] } = await this.#call('open', [recentSince]);
+    for (const [index, { labels }] of contents.totals.entries()) {
+      const number = contents.totalIds[index]!;
+      this.#labelSetNumbers.set(keyOf(labels), number);
+      this.#lastLabelSet = Math.max(this.#lastLabelSet, number);
+    }
+    return { ...contents, key: Buffer.from(contents.key) };
+  }
+
+  append(entries: readonly JournalEntry[]): Promise<AppendOutcome[]> {
+    const { length } = entries;
+    const batch: PackedBatch = {
+      labelSets: [],
+      identities: packIdentities(entries.map(entry => entry.identity)),
+      receivedAt: new Float64Array(length),
+      labelSet: new Uint32Array(length),
+      senderHash: new Float64Array(length),
+      groupHash: new Float64Array(length),
+      records: new Array(length),
+    };
+    for (let index = 0; index < length; index += 1) {
+      const entry = entries[index]!;
+      batch.receivedAt[index] = entry.receivedAt;
+      batch.labelSet[index] = this.#labelSetNumber(entry.labels, batch.labelSets);
+      batch.senderHash[index] = entry.senderHash;
+      batch.groupHash[index] = entry.groupHash;
+      batch.records[index] = entry.record;
+    }
+    return this.#call('append', [batch]);
+  }
+
+  known(identities: readonly string[]): Promise<boolean[]> {
+    return this.#call('known', [identities.map(identity => packIdentities([identity]))]);
+  }
+
+  outboxPort(): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    this.#call('serveOutbox', [port1], [port1]).catch(() => {});
+    return port2;
+  }
+
+  cursors(): Promise<Record<Signal, number>> {
+    return this.#call('cursors', []);
+  }
+
+  read(after: number, limit: number): Promise<OutboxRow[]> {
+    return this.#call('read', [after, limit]);
+  }
+
+  waitBeyond(after: number): Promise<void> {
+    return this.#call('waitBeyond', [after]);
+  }
+
+  acknowledge(signal: Signal, upTo: number): Promise<void> {
+    return this.#call('acknowledge', [signal, upTo]);
+  }
+
+  deadLetter(signal: Signal, row: OutboxRow, reason: string): Promise<void> {
+    return this.#call('deadLetter', [signal, row, reason]);
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#call('close', []);
+    } finally {
+      await this.#worker.terminate();
+    }
+  }
+
+  /** A set that is new is defined in the batch that first names it; the worker remembers it, stored or not. */
+  #labelSetNumber(labels: ExceptionLabels, definitions: PackedBatch['labelSets']): number {
+    const known = this.#numberOf.get(labels);
+    if (known !== undefined) return known;
+    const key = keyOf(labels);
+    let number = this.#labelSetNumbers.get(key);
+    if (number === undefined) {
+      this.#lastLabelSet += 1;
+      number = this.#lastLabelSet;
+      this.#labelSetNumbers.set(key, number);
+      definitions.push([number, { ...labels }]);
+    }
+    this.#numberOf.set(labels, number);
+    return number;
+  }
+}
+
+/** Label values come from closed or capped sets; none holds a line feed. */
+function keyOf(labels: ExceptionLabels): string {
+  const { sdk_app_id, error_code, error_category, group_type, platform, initiator } = labels;
+  return [sdk_app_id, error_code, error_category, group_type, platform, initiator].join('\n');
+}
+
+/** One conversion for the whole batch; a view of its own memory, since a pooled Buffer would be copied whole. */
+function packIdentities(identities: readonly string[]): Uint8Array {
+  return Uint8Array.from(Buffer.from(identities.join(''), 'hex'));
+}

@@ -1,0 +1,190 @@
+/**
+ * Between the callbacks and the journal: puts single exceptions into batches, and stands in for the journal while it
+ * cannot be written.
+ *
+ * A batch is whatever came while the last one was being made durable, so that one sync serves many callbacks and
+ * their answers leave together. When an append fails, the journal counts as down: exceptions are put aside in memory,
+ * bounded, and count as stored; what was put aside is written once the journal takes it again (invariant 1).
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AppendOutcome, Journal, JournalEntry } from './journal.ts';
+
+/** Exceptions in one transaction: about 10 ms of work, so that a backlog does not make the last one late. */
+const batchMax = 1_024;
+/** Exceptions put aside: at 700 bytes each about 70 MB, and 100 s at 1,000 a second. */
+const unwrittenMax = 100_000;
+/** Between attempts to write what was put aside. */
+const retryFirstMs = 250;
+const retryLastMs = 5_000;
+
+export type WriterReport =
+  | { type: 'committed'; seconds: number }
+  | { type: 'failed'; error: Error }
+  | { type: 'up' }
+  | { type: 'down' }
+  | { type: 'unwritten'; count: number };
+
+/** More was put aside than memory is allowed for. The exception was neither stored nor counted. */
+export class UnwrittenLimitReached extends Error {
+  override name = 'UnwrittenLimitReached';
+}
+
+interface Waiting {
+  entry: JournalEntry;
+  resolve: (outcome: AppendOutcome) => void;
+  reject: (error: Error) => void;
+}
+
+export class JournalWriter {
+  readonly #journal: Pick<Journal, 'append' | 'known'>;
+  readonly #report: (report: WriterReport) => void;
+  readonly #unwrittenMax: number;
+  #queue: Waiting[] = [];
+  /** What was put aside, by identity, in order of arrival. */
+  readonly #unwritten = new Map<string, JournalEntry>();
+  /** The last append failed. */
+  #isFailing = false;
+  /** What was reported: from a failure until an append succeeds and nothing is left unwritten. */
+  #isDown = false;
+  #isPumping = false;
+  #retry: NodeJS.Timeout | undefined;
+  #retryInMs = retryFirstMs;
+  #isRetryDue = false;
+
+  constructor(
+    journal: Pick<Journal, 'append' | 'known'>,
+    report: (report: WriterReport) => void,
+    limits: { unwrittenMax: number } = { unwrittenMax },
+  ) {
+    this.#journal = journal;
+    this.#report = report;
+    this.#unwrittenMax = limits.unwrittenMax;
+  }
+
+  /**
+   * Resolves when the exception is durable, or put aside while the journal is down; says whether it was new.
+   * Rejects only with `UnwrittenLimitReached`.
+   */
+  append(entry: JournalEntry): Promise<AppendOutcome> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ entry, resolve, reject });
+      if (this.#isPumping) return;
+      this.#isPumping = true;
+      // Callbacks that arrived in the same turn of the event loop join the same batch.
+      setImmediate(() => this.#pump());
+    });
+  }
+
+  get unwrittenCount(): number {
+    return this.#unwritten.size;
+  }
+
+  /** Waits until nothing is queued and nothing is put aside, at most `timeoutMs`. Says how many were left unwritten. */
+  async drain(timeoutMs: number): Promise<number> {
+    const deadline = performance.now() + timeoutMs;
+    while ((this.#isPumping || this.#unwritten.size > 0) && performance.now() < deadline) {
+      this.#retryNow();
+      await delay(this.#unwritten.size > 0 ? retryFirstMs : 5);
+    }
+    clearTimeout(this.#retry);
+    return this.#unwritten.size;
+  }
+
+  async #pump(): Promise<void> {
+    while (this.#queue.length > 0 || this.#isRetryDue) {
+      if (this.#isRetryDue) await this.#writeUnwritten();
+      const batch = this.#queue.splice(0, batchMax);
+      if (batch.length === 0) continue;
+      // What is put aside is tried again by its timer; a batch that finds nothing there is a try of its own.
+      if (this.#isFailing && this.#unwritten.size > 0) await this.#putAside(batch);
+      else await this.#commit(batch);
+    }
+    this.#isPumping = false;
+  }
+
+  async #commit(batch: Waiting[]): Promise<void> {
+    // While what was put aside is being written, an exception in it is stored as good as any.
+    const fresh =
+      this.#unwritten.size === 0 ? batch : batch.filter(({ entry }) => !this.#unwritten.has(entry.identity));
+    let outcomes: AppendOutcome[];
+    try {
+      outcomes = await this.#append(fresh.map(({ entry }) => entry));
+    } catch {
+      return this.#putAside(batch);
+    }
+    for (const [index, { resolve }] of fresh.entries()) resolve(outcomes[index]!);
+    if (fresh !== batch) for (const { resolve } of batch) resolve('duplicate');
+    this.#reportIfUp();
+  }
+
+  /** Times and reports. */
+  async #append(entries: JournalEntry[]): Promise<AppendOutcome[]> {
+    if (entries.length === 0) return [];
+    const startedAt = performance.now();
+    try {
+      const outcomes = await this.#journal.append(entries);
+      this.#report({ type: 'committed', seconds: (performance.now() - startedAt) / 1000 });
+      this.#isFailing = false;
+      return outcomes;
+    } catch (error) {
+      this.#report({ type: 'failed', error: error as Error });
+      if (!this.#isDown) this.#report({ type: 'down' });
+      this.#isDown = true;
+      this.#isFailing = true;
+      this.#armRetry();
+      throw error;
+    }
+  }
+
+  async #putAside(batch: Waiting[]): Promise<void> {
+    const known = await this.#journal
+      .known(batch.map(({ entry }) => entry.identity))
+      // A journal that cannot even be read: what it holds is unknown, and an exception more is better than one less.
+      .catch(() => batch.map(() => false));
+    for (const [index, { entry, resolve, reject }] of batch.entries()) {
+      if (known[index] || this.#unwritten.has(entry.identity)) resolve('duplicate');
+      else if (this.#unwritten.size >= this.#unwrittenMax) reject(new UnwrittenLimitReached());
+      else {
+        this.#unwritten.set(entry.identity, entry);
+        resolve('new');
+      }
+    }
+    this.#report({ type: 'unwritten', count: this.#unwritten.size });
+  }
+
+  /** One batch of what was put aside. Some of it may be stored already, after a failed sync: that changes nothing. */
+  async #writeUnwritten(): Promise<void> {
+    this.#isRetryDue = false;
+    const entries = [...this.#unwritten.values().take(batchMax)];
+    try {
+      await this.#append(entries);
+    } catch {
+      return;
+    }
+    for (const { identity } of entries) this.#unwritten.delete(identity);
+    this.#report({ type: 'unwritten', count: this.#unwritten.size });
+    this.#retryInMs = retryFirstMs;
+    this.#isRetryDue = this.#unwritten.size > 0;
+    this.#reportIfUp();
+  }
+
+  #reportIfUp(): void {
+    if (!this.#isDown || this.#isFailing || this.#unwritten.size > 0) return;
+    this.#isDown = false;
+    this.#report({ type: 'up' });
+  }
+
+  #armRetry(): void {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#retryNow(), this.#retryInMs);
+    this.#retryInMs = Math.min(this.#retryInMs * 2, retryLastMs);
+  }
+
+  #retryNow(): void {
+    if (this.#unwritten.size === 0) return;
+    this.#isRetryDue = true;
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    this.#pump();
+  }
+}
