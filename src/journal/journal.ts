@@ -76,7 +76,8 @@ export interface JournalStats {
 /** What a journal tells unasked, so that metrics and logs can be made of it in one place. */
 export type JournalReport =
   | { type: 'stats'; stats: JournalStats }
-  | { type: 'damage'; table: string; row: number }
+  /** A row failed its checksum; an outbox row was set aside as a dead letter of these signals. */
+  | { type: 'damage'; table: 'totals' | 'outbox'; row: number; deadLettered: Signal[] }
   | { type: 'dropped'; signal: Signal; count: number };
 
 /** One undelivered exception. `sequence` grows by one from row to row, and is never used again. */
@@ -128,4 +129,9 @@ export interface JournalOptions {
   /** Milliseconds since the Unix epoch. */
   now: () => number;
   report: (report: JournalReport) => void;
+}
+
+/** `open` found something that this version cannot use; the message says what, and what to do. */
+export class JournalUnusable extends Error {
+  override name = 'JournalUnusable';
 }

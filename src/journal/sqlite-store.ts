@@ -26,6 +26,7 @@ import {
   type JournalContents,
   type JournalOptions,
   type JournalStats,
+  JournalUnusable,
   type OutboxRow,
   type RecentException,
   type Signal,
@@ -109,11 +110,6 @@ interface Positions {
   nextOutbox: number;
   cursors: Map<Signal, number>;
   areCursorsDurable: boolean;
-}
-
-/** The file is not one that this version can use; the message says why and what to do. */
-export class JournalUnusable extends Error {
-  override name = 'JournalUnusable';
 }
 
 export class SqliteStore {
@@ -350,7 +346,7 @@ export class SqliteStore {
       ) as unknown as ExceptionLabels;
       const total = { labels, count: row.count as number, bornAt: row.born_at as number };
       if (crcOfTotal(total) !== row.crc) {
-        this.#options.report({ type: 'damage', table: 'totals', row: row.id as number });
+        this.#options.report({ type: 'damage', table: 'totals', row: row.id as number, deadLettered: [] });
       }
       totals.push(total);
       totalIds.push(row.id as number);
@@ -487,16 +483,22 @@ export class SqliteStore {
   }
 
   #setDamagedAside(rows: OutboxRow[]): void {
-    this.#transact(() => {
+    const pending = (row: OutboxRow): Signal[] =>
+      this.#options.signals.filter(signal => row.sequence > (this.#positions.cursors.get(signal) ?? 0));
+    this.#transact(statements => {
       for (const row of rows) {
-        for (const signal of this.#options.signals) {
-          if (row.sequence > (this.#positions.cursors.get(signal) ?? 0))
-            this.#writeDeadLetter(signal, row, 'checksum');
-        }
-        this.#statements.deleteOutboxRow.run(row.sequence);
+        for (const signal of pending(row)) this.#writeDeadLetter(signal, row, 'checksum');
+        statements.deleteOutboxRow.run(row.sequence);
       }
     });
-    for (const row of rows) this.#options.report({ type: 'damage', table: 'outbox', row: row.sequence });
+    for (const row of rows) {
+      this.#options.report({
+        type: 'damage',
+        table: 'outbox',
+        row: row.sequence,
+        deadLettered: pending(row),
+      });
+    }
   }
 
   #writeDeadLetter(signal: Signal, row: OutboxRow, reason: string): void {

@@ -21,7 +21,7 @@ export type WriterReport =
   | { type: 'committed'; seconds: number }
   | { type: 'failed'; error: Error }
   | { type: 'up' }
-  | { type: 'down' }
+  | { type: 'down'; error: Error }
   | { type: 'unwritten'; count: number };
 
 /** More was put aside than memory is allowed for. The exception was neither stored nor counted. */
@@ -128,7 +128,7 @@ export class JournalWriter {
       return outcomes;
     } catch (error) {
       this.#report({ type: 'failed', error: error as Error });
-      if (!this.#isDown) this.#report({ type: 'down' });
+      if (!this.#isDown) this.#report({ type: 'down', error: error as Error });
       this.#isDown = true;
       this.#isFailing = true;
       this.#armRetry();

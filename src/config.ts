@@ -1,0 +1,248 @@
+/**
+ * The table of settings. The parser, the messages about wrong settings and the README's table all come from it.
+ *
+ * All problems are told at once, each naming the setting, what was expected and what was got; never a secret.
+ */
+import { hostname } from 'node:os';
+import type { CallbackToken } from './callback/authenticate.ts';
+import { logLevels } from './log.ts';
+
+export interface Address {
+  host: string;
+  port: number;
+}
+export type JournalLocation = { engine: 'sqlite'; path: string } | { engine: 'memory' };
+
+export interface Config {
+  sdkAppIds: string[];
+  /** Empty: callbacks are not authenticated. */
+  callbackTokens: CallbackToken[];
+  callbackListen: Address;
+  callbackPath: string;
+  operationsListen: Address;
+  journal: JournalLocation;
+  journalMaxBytes: number;
+  adminAccounts: string[];
+  userIds: 'hashed' | 'plain' | 'omitted';
+  messageContent: 'omitted' | 'included';
+  logLevel: (typeof logLevels)[number];
+  replica: string;
+}
+
+interface Setting {
+  name: string;
+  /** `null`: the setting is required. A function: found out at start. */
+  default: string | (() => string) | null;
+  /** Shown in the README where the default alone would not say it. */
+  defaultText?: string;
+  /** Completes "… expects". */
+  expects: string;
+  meaning: string;
+  isSecret?: true;
+  /** `undefined`: not what is expected. */
+  parse: (text: string) => unknown;
+}
+
+export const settings = {
+  sdkAppIds: {
+    name: 'SDK_APP_IDS',
+    default: null,
+    expects: 'decimal SDKAppIDs separated by commas',
+    meaning: 'SDKAppIDs this exporter answers for',
+    parse: text => parseList(text, item => (/^[1-9]\d{0,19}$/.test(item) ? item : undefined)),
+  },
+  callbackTokens: {
+    name: 'CALLBACK_TOKENS',
+    default: '',
+    defaultText: 'none: callbacks are not authenticated',
+    expects: 'tokens separated by commas, each `token` or `sdkappid:token`',
+    meaning:
+      "the authentication tokens of Tencent's console, separated by commas; each `token`, or `sdkappid:token` for one app; several are valid at once, for rotation",
+    isSecret: true,
+    parse: text => (text === '' ? [] : parseList(text, parseToken)),
+  },
+  callbackListen: {
+    name: 'CALLBACK_LISTEN',
+    default: '0.0.0.0:8080',
+    expects: 'address:port',
+    meaning: 'the callback listener, for Tencent',
+    parse: parseAddress,
+  },
+  callbackPath: {
+    name: 'CALLBACK_PATH',
+    default: '/',
+    expects: 'a path that begins with / and has no ? or #',
+    meaning: 'the path that takes callbacks',
+    parse: text => (/^\/[^?#\s]*$/.test(text) ? text : undefined),
+  },
+  operationsListen: {
+    name: 'OPERATIONS_LISTEN',
+    default: '0.0.0.0:9464',
+    expects: 'address:port',
+    meaning: 'the operator listener: metrics, health, status page; keep it inside',
+    parse: parseAddress,
+  },
+  journal: {
+    name: 'JOURNAL',
+    default: 'sqlite:./data/journal.db',
+    expects: '`sqlite:PATH` or `memory:`',
+    meaning: 'where exceptions are made durable: `sqlite:PATH`, or `memory:` (no durability, for trials)',
+    isSecret: true,
+    parse: parseJournal,
+  },
+  journalMaxBytes: {
+    name: 'JOURNAL_MAX_BYTES',
+    default: '1073741824',
+    expects: 'a whole number of bytes, at least 16777216',
+    meaning:
+      'beyond it the oldest undelivered telemetry is dropped, and counted; counters and identities are never dropped',
+    parse: text => (/^\d{8,15}$/.test(text) && Number(text) >= 16_777_216 ? Number(text) : undefined),
+  },
+  adminAccounts: {
+    name: 'ADMIN_ACCOUNTS',
+    default: 'administrator',
+    expects: 'accounts separated by commas',
+    meaning: 'accounts whose sends count as `initiator="admin"`',
+    parse: text => parseList(text, item => item),
+  },
+  userIds: {
+    name: 'USER_IDS',
+    default: 'hashed',
+    expects: '`hashed`, `plain` or `omitted`',
+    meaning:
+      'user IDs in spans and log records: `hashed` (keyed HMAC, the key is kept in the journal), `plain` (with the client address), `omitted`',
+    parse: oneOf('hashed', 'plain', 'omitted'),
+  },
+  messageContent: {
+    name: 'MESSAGE_CONTENT',
+    default: 'omitted',
+    expects: '`omitted` or `included`',
+    meaning: '`included` puts the message text into log records, and bodies into the list of rejections',
+    parse: oneOf('omitted', 'included'),
+  },
+  logLevel: {
+    name: 'LOG_LEVEL',
+    default: 'info',
+    expects: '`debug`, `info`, `warn` or `error`',
+    meaning: 'the least severe log line that is written',
+    parse: oneOf(...logLevels),
+  },
+  replica: {
+    name: 'REPLICA',
+    default: hostname,
+    defaultText: 'the host name',
+    expects: 'a name of up to 200 characters',
+    meaning: "this replica's name, as `service.instance.id` in telemetry and in a journal that several share",
+    parse: text => (text.length <= 200 ? text : undefined),
+  },
+} as const satisfies Record<keyof Config, Setting>;
+
+/** Settings that `<NAME>_FILE` can give; the standard ones of OpenTelemetry that carry credentials among them. */
+export const secretNames: readonly string[] = [
+  ...Object.values(settings)
+    .filter((setting: Setting) => setting.isSecret)
+    .map(({ name }) => name),
+  'OTEL_EXPORTER_OTLP_HEADERS',
+  'OTEL_EXPORTER_OTLP_TRACES_HEADERS',
+  'OTEL_EXPORTER_OTLP_LOGS_HEADERS',
+];
+
+/** Wrong settings, one problem a line. */
+export class SettingsError extends Error {
+  override name = 'SettingsError';
+  readonly problems: string[];
+
+  constructor(problems: string[]) {
+    super(problems.join('\n'));
+    this.problems = problems;
+  }
+}
+
+export interface LoadedConfig {
+  config: Config;
+  /** The environment with every `<NAME>_FILE` resolved, for OpenTelemetry's own settings. */
+  env: NodeJS.ProcessEnv;
+}
+
+/**
+ * Reads the settings from the environment. A variable that is empty counts as not set, as OpenTelemetry has it.
+ * Throws `SettingsError` with every problem. `readFile` returns a file's text or throws.
+ */
+export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => string): LoadedConfig {
+  const problems: string[] = [];
+  const resolved = { ...env };
+  for (const name of secretNames) {
+    const path = env[`${name}_FILE`];
+    if (!path) continue;
+    if (env[name]) problems.push(`${name} and ${name}_FILE are both set; set one`);
+    try {
+      resolved[name] = readFile(path).trimEnd();
+    } catch (error) {
+      problems.push(
+        `${name}_FILE expects a readable file, got "${path}" (${(error as NodeJS.ErrnoException).code})`,
+      );
+    }
+  }
+
+  const config: Record<string, unknown> = {};
+  for (const [key, setting] of Object.entries(settings) as [keyof Config, Setting][]) {
+    const text = resolved[setting.name]?.trim() || fallback(setting);
+    const value = text === null ? undefined : setting.parse(text);
+    config[key] = value;
+    if (value !== undefined) continue;
+    const got =
+      text === null ? 'nothing' : setting.isSecret ? 'something else (not shown)' : JSON.stringify(text);
+    problems.push(`${setting.name} expects ${setting.expects}, got ${got}`);
+  }
+  if (problems.length === 0) problems.push(...contradictions(config as unknown as Config));
+  if (problems.length > 0) throw new SettingsError(problems);
+  return { config: config as unknown as Config, env: resolved };
+}
+
+/** What no setting shows alone. */
+function contradictions({ sdkAppIds, callbackTokens }: Config): string[] {
+  if (callbackTokens.length === 0) return [];
+  const problems = callbackTokens
+    .filter(({ sdkAppId }) => sdkAppId !== null && !sdkAppIds.includes(sdkAppId))
+    .map(({ sdkAppId }) => `CALLBACK_TOKENS has a token for ${sdkAppId}, which is not one of SDK_APP_IDS`);
+  for (const id of sdkAppIds) {
+    if (callbackTokens.some(({ sdkAppId }) => sdkAppId === null || sdkAppId === id)) continue;
+    problems.push(`CALLBACK_TOKENS has no token for ${id}: its callbacks would all be refused`);
+  }
+  return problems;
+}
+
+function fallback(setting: Setting): string | null {
+  return typeof setting.default === 'function' ? setting.default() : setting.default;
+}
+
+function parseList<Item>(text: string, parseItem: (item: string) => Item | undefined): Item[] | undefined {
+  const items = text.split(',').map(item => item.trim());
+  const parsed = items.map(item => (item === '' ? undefined : parseItem(item)));
+  return parsed.includes(undefined) ? undefined : (parsed as Item[]);
+}
+
+/** `1400000001:token` is for one app. Tencent's tokens are letters and digits; a colon elsewhere is taken as it is. */
+function parseToken(item: string): CallbackToken {
+  const [, sdkAppId, token] = /^([1-9]\d{0,19}):(.+)$/.exec(item) ?? [];
+  return sdkAppId === undefined || token === undefined
+    ? { sdkAppId: null, token: item }
+    : { sdkAppId, token };
+}
+
+/** `0.0.0.0:8080`, `[::]:8080`, `localhost:8080`; port 0 takes any free one. */
+function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s]*)):(\d{1,5})$/.exec(text);
+  if (match === null || Number(match[3]) > 65_535) return undefined;
+  return { host: match[1] ?? (match[2] || '0.0.0.0'), port: Number(match[3]) };
+}
+
+function parseJournal(text: string): JournalLocation | undefined {
+  if (text === 'memory:') return { engine: 'memory' };
+  const path = /^sqlite:(.+)$/.exec(text)?.[1];
+  return path === undefined || path === ':memory:' ? undefined : { engine: 'sqlite', path };
+}
+
+function oneOf<Choice extends string>(...choices: Choice[]): (text: string) => Choice | undefined {
+  return text => choices.find(choice => choice === text);
+}

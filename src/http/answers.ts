@@ -1,0 +1,38 @@
+/**
+ * What a callback is answered: the one table of outcomes and rejections.
+ *
+ * Tencent reads three fields, all fixed, and takes anything but 200 with a JSON body for a failed callback. A refusal
+ * carries the HTTP status as its `ErrorCode`, and one sentence for whoever reads Tencent's list of failed callbacks.
+ */
+import type { RejectionReason } from '../callback/exception.ts';
+
+export interface Answer {
+  status: number;
+  /** JSON in Tencent's three fields. */
+  body: string;
+  headers: Readonly<Record<string, string>>;
+}
+
+export const okAnswer = answer(200, '');
+
+export const rejectionAnswers: Readonly<Record<RejectionReason, Answer>> = {
+  sdk_app_id: answer(403, 'SdkAppid is missing, repeated, or not one of SDK_APP_IDS'),
+  signature: answer(401, 'Sign or RequestTime is missing, malformed, or wrong'),
+  stale: answer(401, 'RequestTime is more than 60 s from the time here'),
+  malformed: answer(400, 'the body is not a JSON object'),
+  // The rest of the body is not read, so the connection cannot be used again.
+  too_large: answer(413, 'the body is larger than 256 KiB', { Connection: 'close' }),
+  encoding: answer(415, 'Content-Encoding is not accepted'),
+  overload: answer(503, 'too much in flight, or the journal is slow', { 'Retry-After': '1' }),
+};
+
+export const notFoundAnswer = answer(404, 'not the path of callbacks');
+export const methodAnswer = answer(405, 'callbacks are posted', { Allow: 'POST' });
+/** A bug here, never the sender's doing. */
+export const failureAnswer = answer(500, 'the exporter failed');
+
+function answer(status: number, errorInfo: string, headers: Record<string, string> = {}): Answer {
+  const isOk = status === 200;
+  const fields = { ActionStatus: isOk ? 'OK' : 'FAIL', ErrorInfo: errorInfo, ErrorCode: isOk ? 0 : status };
+  return { status, body: JSON.stringify(fields), headers };
+}

@@ -1,0 +1,126 @@
+/** The callback listener: turns requests into callbacks, and answers into responses. Nothing else is served here. */
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { Server as NetServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import Koa from 'koa';
+import bodyParser from 'koa-bodyparser';
+import type { Log } from '../log.ts';
+import { type Answer, failureAnswer, methodAnswer, notFoundAnswer } from './answers.ts';
+import { type Callback, type Receiver, receive } from './receive.ts';
+
+/** Tencent's messages are 12 KB at most, JSON escaping makes several times that of them. */
+const bodyBytesMax = 256 * 1024;
+
+/** Connections beyond this are closed at once: at 20 kB each, 40 MB. */
+const connectionsMax = 2_000;
+
+const serverOptions = {
+  // Either is looked at every `connectionsCheckingInterval`; Node's own 30 s would make them ten times as long.
+  headersTimeout: 5_000,
+  requestTimeout: 8_000,
+  connectionsCheckingInterval: 500,
+  // Above the idle time of usual load balancers (60 s): a connection closed under a callback is an event lost.
+  keepAliveTimeout: 75_000,
+  maxHeaderSize: 8 * 1024,
+};
+
+/** While draining, how long connections without a request may still bring one. */
+const drainIdleMs = 1_000;
+
+export interface CallbackListener {
+  server: Server;
+  /**
+   * Takes no more connections, answers what comes on those there are, and ends each with its answer. Resolves when
+   * all are gone; after `timeoutMs` the rest is cut.
+   */
+  drain(timeoutMs: number): Promise<void>;
+}
+
+export function createCallbackListener({
+  path,
+  receiver,
+  log,
+}: {
+  path: string;
+  receiver: Receiver;
+  log: Log;
+}): CallbackListener {
+  const app = new Koa();
+  // As text it is read whatever Content-Type says, and no error of a JSON parser can carry it into a log.
+  const readText = bodyParser({ enableTypes: ['text'], textLimit: String(bodyBytesMax) });
+  let isDraining = false;
+
+  app.use(async ctx => {
+    const answer = await answerRequest(ctx);
+    if (answer !== null) respond(ctx, answer);
+  });
+  // Koa's own reporter prints the error as it is, and errors of body parsers carry the body.
+  app.silent = true;
+  app.on('error', error => {
+    log.error('a callback failed inside the exporter; this is a bug', {
+      error: `${error.name}: ${error.message}`,
+    });
+  });
+
+  async function answerRequest(ctx: Koa.Context): Promise<Answer | null> {
+    if (ctx.path !== path) return notFoundAnswer;
+    if (ctx.method !== 'POST') return methodAnswer;
+    try {
+      return await receive(toCallback(ctx), receiver);
+    } catch (error) {
+      if (ctx.req.destroyed && !ctx.req.complete) return null;
+      ctx.app.emit('error', error);
+      return failureAnswer;
+    }
+  }
+
+  function toCallback(ctx: Koa.Context): Callback {
+    return {
+      querystring: ctx.querystring,
+      contentEncoding: ctx.req.headers['content-encoding'],
+      bodyBytesMax: Math.min(Number(ctx.req.headers['content-length'] ?? bodyBytesMax), bodyBytesMax),
+      async readBody() {
+        // koa-bodyparser reads nothing unless the type is one of its own; Tencent's sample has none.
+        ctx.req.headers['content-type'] = 'text/plain';
+        try {
+          await readText(ctx, async () => {});
+        } catch (error) {
+          if ((error as { status?: number }).status === 413) return null;
+          throw error;
+        }
+        const { body } = ctx.request;
+        return typeof body === 'string' ? body : '';
+      },
+    };
+  }
+
+  /** Past Koa's own responder: three fields need no negotiation, and it is a tenth of the time. */
+  function respond(ctx: Koa.Context, { status, body, headers }: Answer): void {
+    ctx.respond = false;
+    ctx.res.writeHead(status, {
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(body),
+      ...headers,
+      ...(isDraining ? { Connection: 'close' } : undefined),
+    });
+    ctx.res.end(body);
+  }
+
+  const server = createServer(serverOptions, app.callback());
+  server.maxConnections = connectionsMax;
+  return {
+    server,
+    async drain(timeoutMs) {
+      isDraining = true;
+      const closed = once(server, 'close');
+      const cut = setTimeout(() => server.closeAllConnections(), timeoutMs);
+      // Not http's own close(): it resets idle connections at once, under a callback that may be on its way.
+      NetServer.prototype.close.call(server);
+      await Promise.race([closed, delay(Math.min(drainIdleMs, timeoutMs), undefined, { ref: false })]);
+      server.closeIdleConnections();
+      await closed;
+      clearTimeout(cut);
+    },
+  };
+}

@@ -1,0 +1,73 @@
+/** The operator listener: metrics, health and the status page. Not for Tencent, and not for the outside. */
+import { createServer, type Server } from 'node:http';
+import Router from '@koa/router';
+import Koa from 'koa';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { Scraper } from '../metrics/zero-gate.ts';
+import { renderStatusPage, type Status } from './status-page.ts';
+
+export interface Operations {
+  metrics: Metrics;
+  /** From the moment callbacks are taken until draining begins; also while the journal is down. */
+  isReady: () => boolean;
+  status: () => Status;
+  log: Log;
+}
+
+/** A scrape is a few requests a minute; whoever needs more connections than this is no scraper. */
+const connectionsMax = 100;
+
+export function createOperatorListener({ metrics, isReady, status, log }: Operations): Server {
+  const router = new Router();
+
+  router.get('/metrics', async ctx => {
+    const scrape = await metrics.render(ctx.get('Accept') || undefined, scraperOf(ctx));
+    ctx.set('Content-Type', scrape.contentType);
+    ctx.set('Cache-Control', 'no-store');
+    ctx.body = scrape.body;
+    // Only what was really sent counts as seen: a scrape that timed out is shown the same zeros again.
+    if (ctx.method === 'GET') ctx.res.once('finish', scrape.sent);
+  });
+  router.get('/-/healthy', ctx => {
+    ctx.body = 'The process turns.\n';
+  });
+  router.get('/-/ready', ctx => {
+    ctx.status = isReady() ? 200 : 503;
+    ctx.body = isReady() ? 'Callbacks are taken.\n' : 'Callbacks are not taken.\n';
+  });
+  router.get('/', ctx => {
+    // The page carries its own styles, and nothing else.
+    ctx.set(
+      'Content-Security-Policy',
+      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    );
+    ctx.set('Cache-Control', 'no-store');
+    ctx.set('X-Content-Type-Options', 'nosniff');
+    ctx.type = 'html';
+    ctx.body = renderStatusPage(status());
+  });
+
+  const app = new Koa();
+  app.use(router.routes());
+  app.use(router.allowedMethods());
+  app.silent = true;
+  app.on('error', error => {
+    // A scraper that goes away in the middle of an answer is its own affair.
+    if (error.code === 'EPIPE' || error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE')
+      return;
+    log.error('an operator request failed inside the exporter; this is a bug', {
+      error: `${error.name}: ${error.message}`,
+    });
+  });
+
+  const server = createServer({ headersTimeout: 5_000, requestTimeout: 8_000 }, app.callback());
+  server.maxConnections = connectionsMax;
+  return server;
+}
+
+/** Prometheus, Grafana Alloy, the OpenTelemetry collector and vmagent all say how long they wait; a person does not. */
+function scraperOf(ctx: Koa.Context): Scraper | null {
+  if (ctx.get('X-Prometheus-Scrape-Timeout-Seconds') === '') return null;
+  return { address: ctx.req.socket.remoteAddress ?? '', userAgent: ctx.get('User-Agent') };
+}

@@ -1,0 +1,135 @@
+/**
+ * A callback's whole life: authenticate → parse → classify → identify → journal → count → answer.
+ *
+ * Knows nothing of Koa; time, the journal and the metrics are handed in.
+ */
+import type { Authenticate } from '../callback/authenticate.ts';
+import type { Classifier } from '../callback/classify.ts';
+import { commandLabel, exceptionCommand, urlCommand } from '../callback/commands.ts';
+import type { RejectionReason } from '../callback/exception.ts';
+import type { ExceptionIds, Identifier } from '../callback/identify.ts';
+import { parseParameters } from '../callback/parameters.ts';
+import { bodyCommand, parseBody, readException } from '../callback/parse.ts';
+import { encodeRecord, type Privacy, toRecord } from '../callback/record.ts';
+import type { AppendOutcome } from '../journal/journal.ts';
+import { type JournalWriter, UnwrittenLimitReached } from '../journal/writer.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import { type Answer, okAnswer, rejectionAnswers } from './answers.ts';
+import type { InFlight } from './in-flight.ts';
+import type { Rejections } from './rejections.ts';
+
+/** One request, as far as it matters. */
+export interface Callback {
+  /** The raw query string, without its `?`. */
+  querystring: string;
+  contentEncoding: string | undefined;
+  /** What the body may take in memory, known before it is read. */
+  bodyBytesMax: number;
+  /** The body as text; `null` when it is larger than `bodyBytesMax` allows. Rejects when the sender goes away. */
+  readBody(): Promise<string | null>;
+}
+
+export interface Receiver {
+  authenticate: Authenticate;
+  classifier: Classifier;
+  identifier: Identifier;
+  writer: Pick<JournalWriter, 'append'>;
+  metrics: Metrics;
+  rejections: Rejections;
+  inFlight: InFlight;
+  privacy: Privacy;
+  /** Whether any signal is delivered; otherwise no record is journaled. */
+  isDelivering: boolean;
+  /** Milliseconds since the Unix epoch. */
+  now: () => number;
+}
+
+/** Tencent waits for 2 s. What is not answered by now is refused, so that it shows in Tencent's list, not as a time-out. */
+export const answerWithinMs = 1_500;
+
+/** Answers one callback. Rejects only when the body cannot be read because the sender has gone. */
+export async function receive(callback: Callback, receiver: Receiver): Promise<Answer> {
+  const { authenticate, classifier, identifier, metrics, inFlight, privacy } = receiver;
+  const startedAt = performance.now();
+  const receivedAt = receiver.now();
+  const parameters = parseParameters(callback.querystring);
+  let command = urlCommand(parameters);
+
+  const secondsSoFar = (): number => (performance.now() - startedAt) / 1000;
+  const reject = (reason: RejectionReason, body: string | null = null): Answer => {
+    metrics.callbackRejected(commandLabel(command), reason, secondsSoFar());
+    receiver.rejections.add({ at: receivedAt, reason, command: commandLabel(command), body });
+    return rejectionAnswers[reason];
+  };
+  const answerOk = (outcome: 'counted' | 'duplicate' | 'ignored', ids?: ExceptionIds): Answer => {
+    metrics.callbackAnswered(commandLabel(command), outcome, secondsSoFar(), ids);
+    return okAnswer;
+  };
+
+  const refusal = authenticate(parameters, receivedAt);
+  if (refusal !== null) return reject(refusal);
+  if (callback.contentEncoding !== undefined) return reject('encoding');
+  // Every callback of the app comes to this URL; the ones "before" an event are held up until they are answered.
+  if (command !== undefined && command !== exceptionCommand) return answerOk('ignored');
+
+  if (!inFlight.enter(callback.bodyBytesMax)) return reject('overload');
+  try {
+    const text = await callback.readBody();
+    if (text === null) return reject('too_large');
+    const body = parseBody(text);
+    if (body === null) return reject('malformed', text);
+    command ??= bodyCommand(body);
+    if (command !== exceptionCommand) return answerOk('ignored');
+
+    const withMessageText = receiver.isDelivering && privacy.messageContent === 'included';
+    const exception = readException(body, parameters, receivedAt, { withMessageText });
+    const classification = classifier.classify(exception);
+    const ids = identifier.identify(exception.identityParts);
+    const entry = {
+      identity: ids.traceId,
+      labels: classification.labels,
+      receivedAt,
+      senderHash: identifier.hash48(exception.fromAccount),
+      groupHash: identifier.hash48(exception.groupId),
+      record: receiver.isDelivering
+        ? encodeRecord(toRecord(exception, classification, ids, privacy, identifier))
+        : null,
+    };
+    const stored = receiver.writer.append(entry).then(outcome => {
+      if (outcome === 'duplicate') return outcome;
+      // Also for an exception that is stored too late for its own answer: it is stored, and it counts.
+      const { labels } = classification;
+      metrics.exceptionCounted({ ...ids, labels, occurredAt: exception.occurredAt, receivedAt }, entry);
+      metrics.fieldsInvalid(exception.invalidFields);
+      if (classification.folded !== null) metrics.labelFolded(classification.folded);
+      return outcome;
+    });
+    const outcome = await beforeDeadline(stored, answerWithinMs - (performance.now() - startedAt));
+    if (outcome === 'late') return reject('overload');
+    return answerOk(outcome === 'new' ? 'counted' : 'duplicate', ids);
+  } catch (error) {
+    if (error instanceof UnwrittenLimitReached) return reject('overload');
+    throw error;
+  } finally {
+    inFlight.leave(callback.bodyBytesMax);
+  }
+}
+
+function beforeDeadline(
+  stored: Promise<AppendOutcome>,
+  remainingMs: number,
+): Promise<AppendOutcome | 'late'> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, Math.max(0, remainingMs), 'late');
+    stored.then(
+      outcome => {
+        clearTimeout(timer);
+        resolve(outcome);
+      },
+      error => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
+  });
+}

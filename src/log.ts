@@ -1,0 +1,53 @@
+/**
+ * Log lines: a sentence and fields. One JSON object a line; on a terminal, the same for the eye.
+ *
+ * error = something was lost; warn = unexpected, nothing lost; info = what was asked for happened; nothing per
+ * callback above debug.
+ */
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+type Level = (typeof logLevels)[number];
+
+export type LogFields = Record<string, string | number | boolean | null | undefined>;
+export type Log = Record<Level, (message: string, fields?: LogFields) => void>;
+
+export interface LogOptions {
+  level: Level;
+  /** For the eye instead of for machines. */
+  isTerminal: boolean;
+  write: (line: string) => void;
+  now: () => Date;
+}
+
+/** Longer values are cut: a line must stay one line of a log shipper. */
+const valueMax = 1_000;
+
+export function createLog({ level, isTerminal, write, now }: LogOptions): Log {
+  const format = isTerminal ? formatText : formatJson;
+  const threshold = logLevels.indexOf(level);
+  const logAt =
+    (severity: Level) =>
+    (message: string, fields: LogFields = {}): void => {
+      if (logLevels.indexOf(severity) < threshold) return;
+      const cut = Object.entries(fields).map(([name, value]) => [
+        name,
+        typeof value === 'string' && value.length > valueMax ? `${value.slice(0, valueMax)}…` : value,
+      ]);
+      write(`${format(now().toISOString(), severity, message, Object.fromEntries(cut))}\n`);
+    };
+  return { debug: logAt('debug'), info: logAt('info'), warn: logAt('warn'), error: logAt('error') };
+}
+
+function formatJson(time: string, level: Level, message: string, fields: LogFields): string {
+  return JSON.stringify({ time, level, message, ...fields });
+}
+
+/** `12:00:00 warn  Callbacks are not authenticated  setting=CALLBACK_TOKENS`; values quoted, so that none forges a line. */
+function formatText(time: string, level: Level, message: string, fields: LogFields): string {
+  const rest = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(
+      ([name, value]) =>
+        `  ${name}=${typeof value === 'string' && /^[\w./:@-]+$/.test(value) ? value : JSON.stringify(value)}`,
+    );
+  return `${time.slice(11, 19)} ${level.padEnd(5)} ${message}${rest.join('')}`;
+}
