@@ -5,6 +5,8 @@ export interface Exception {
   receivedAt: number;
   /** Tencent's `EventTime` in milliseconds since the Unix epoch; the receipt time where that is missing or implausible. */
   occurredAt: number;
+  /** `EventTime` as sent, also where it is implausible; `null` if it is no integer. Part of the identity. */
+  eventTime: number | null;
   /** `null`: the field is absent; `'invalid'`: there, but not an integer. */
   errorCode: number | 'invalid' | null;
   errorInfo: string;

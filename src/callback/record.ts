@@ -1,4 +1,12 @@
-import type { ErrorCategory, ExceptionLabels } from './exception.ts';
+/**
+ * What is journaled and delivered of one exception, and its form in the journal.
+ *
+ * The form is a JSON array: the version of the form, then the values in one fixed order. JSON escapes control
+ * characters, NUL among them, so that any store of text can hold it. A changed order or meaning is a new version.
+ */
+import type { Classification } from './classify.ts';
+import type { Exception, ExceptionLabels } from './exception.ts';
+import type { ExceptionIds, Identifier } from './identify.ts';
 
 /**
  * What is journaled and delivered of one exception. It holds nothing that the settings `USER_IDS` and
@@ -31,4 +39,102 @@ export interface ExceptionRecord {
   messageText: string | null;
 }
 
-export type { ErrorCategory };
+/** The settings `USER_IDS` and `MESSAGE_CONTENT`. */
+export interface Privacy {
+  userIds: 'hashed' | 'plain' | 'omitted';
+  messageContent: 'omitted' | 'included';
+}
+
+/** The user is the sender, `From_Account`. The client's address leaves only beside plain user IDs. */
+export function toRecord(
+  exception: Exception,
+  classification: Classification,
+  ids: ExceptionIds,
+  privacy: Privacy,
+  identifier: Identifier,
+): ExceptionRecord {
+  const { errorCode, fromAccount } = exception;
+  const isPlain = privacy.userIds === 'plain';
+  const isHashed = privacy.userIds === 'hashed' && fromAccount !== null;
+  return {
+    traceId: ids.traceId,
+    spanId: ids.spanId,
+    occurredAt: exception.occurredAt,
+    // Tencent's clock may be ahead of ours by up to a minute; a span must not end before it starts.
+    receivedAt: Math.max(exception.occurredAt, exception.receivedAt),
+    labels: classification.labels,
+    errorName: classification.entry?.name ?? null,
+    errorInfo: exception.errorInfo,
+    errorCode: errorCode === 'invalid' ? null : errorCode,
+    groupId: exception.groupId,
+    topicId: exception.topicId,
+    isOnlineOnly: exception.isOnlineOnly,
+    elementTypes: exception.elementTypes,
+    random: exception.random,
+    userHash: isHashed ? identifier.hashAccount(fromAccount) : null,
+    userId: isPlain ? fromAccount : null,
+    clientAddress: isPlain ? exception.clientIp : null,
+    messageText: privacy.messageContent === 'included' ? exception.messageText : null,
+  };
+}
+
+const formVersion = 1;
+
+/** The order of the form: its version, the labels, the other values. */
+const labelOrder = [
+  'sdk_app_id',
+  'error_code',
+  'error_category',
+  'group_type',
+  'platform',
+  'initiator',
+] as const satisfies (keyof ExceptionLabels)[];
+const valueOrder = [
+  'traceId',
+  'spanId',
+  'occurredAt',
+  'receivedAt',
+  'errorName',
+  'errorInfo',
+  'errorCode',
+  'groupId',
+  'topicId',
+  'isOnlineOnly',
+  'elementTypes',
+  'random',
+  'userHash',
+  'userId',
+  'clientAddress',
+  'messageText',
+] as const satisfies (keyof ExceptionRecord)[];
+
+export function encodeRecord(record: ExceptionRecord): string {
+  const labels = labelOrder.map(name => record.labels[name]);
+  const values = valueOrder.map(name => record[name]);
+  return JSON.stringify([formVersion, ...labels, ...values]);
+}
+
+/** Takes what `encodeRecord` gave. Throws on anything else, without quoting it. */
+export function decodeRecord(text: string): ExceptionRecord {
+  const [version, ...form] = parseForm(text);
+  if (version !== formVersion) {
+    throw new Error(
+      `an exception's record has form ${Number(version)}, expected ${formVersion}: ` +
+        'run the version of the exporter that wrote the journal',
+    );
+  }
+  const labels = Object.fromEntries(labelOrder.map((name, index) => [name, form[index]]));
+  const values = Object.fromEntries(valueOrder.map((name, index) => [name, form[labelOrder.length + index]]));
+  return { ...values, labels } as unknown as ExceptionRecord;
+}
+
+function parseForm(text: string): unknown[] {
+  let form: unknown;
+  try {
+    form = JSON.parse(text);
+  } catch {
+    // The SyntaxError quotes the record, which may be private.
+  }
+  if (!Array.isArray(form)) throw new Error("an exception's record is not a JSON array");
+  return form;
+}

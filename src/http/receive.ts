@@ -84,7 +84,7 @@ export async function receive(callback: Callback, receiver: Receiver): Promise<A
     const withMessageText = receiver.isDelivering && privacy.messageContent === 'included';
     const exception = readException(body, parameters, receivedAt, { withMessageText });
     const classification = classifier.classify(exception);
-    const ids = identifier.identify(exception.identityParts);
+    const ids = identifier.identify(exception.identityParts, exception.eventTime);
     const entry = {
       identity: ids.traceId,
       labels: classification.labels,
