@@ -1,0 +1,80 @@
+/**
+ * Runs every test file in a process of its own, so that nothing leaks from one into the next, and counts.
+ *
+ *     npm test                    all of them
+ *     npm test -- journal parse   those whose path holds one of the words
+ *
+ * Ends with the line `N passed, N failed`. Debian's Prometheus is installed when it is missing and this is root.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+/** No file takes a quarter of this; one that hangs is ended and counted as failed. */
+const fileTimeoutMs = 5 * 60_000;
+
+const root = import.meta.dirname;
+const words = process.argv.slice(2);
+const files = globSync('**/*.test.ts', { cwd: root })
+  .filter(file => words.length === 0 || words.some(word => file.includes(word)))
+  .sort();
+
+requirePrometheus();
+let passed = 0;
+let failed = 0;
+for (const file of files) {
+  const result = await runFile(join(root, file));
+  passed += result.passed;
+  failed += result.failed;
+}
+process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+
+async function runFile(path: string): Promise<{ passed: number; failed: number }> {
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, [path], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', text => {
+      output += text;
+    });
+  }
+  const timer = setTimeout(() => child.kill('SIGKILL'), fileTimeoutMs);
+  const [code, signal] = await new Promise<[number | null, string | null]>(resolve =>
+    child.on('close', (...end) => resolve(end)),
+  );
+  clearTimeout(timer);
+
+  const read = (name: string): number =>
+    Number(new RegExp(`^\\s+${name}:\\s+(\\d+)$`, 'm').exec(output)?.[1] ?? 0);
+  const total = read('Total');
+  // A file that dies, hangs or runs nothing is a failure of its own, whatever it counted.
+  const isBroken = code !== 0 && read('Passed') === total;
+  const result = {
+    passed: read('Passed'),
+    failed: total - read('Passed') + (isBroken || total === 0 ? 1 : 0),
+  };
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  process.stdout.write(
+    `${result.failed === 0 ? 'ok  ' : 'FAIL'} ${relative(root, path)}  ${result.passed} passed, ${result.failed} failed  ${seconds} s\n`,
+  );
+  if (result.failed > 0) {
+    process.stdout.write(`${output}\n${signal === null ? `exit code ${code}` : `ended by ${signal}`}\n`);
+  }
+  return result;
+}
+
+function requirePrometheus(): void {
+  if (spawnSync('promtool', ['--version']).status === 0) return;
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot && spawnSync('apt-get', ['--version']).status === 0) {
+    process.stdout.write("installing Debian's prometheus, which the tests scrape with\n");
+    spawnSync('apt-get', ['update', '-qq'], { stdio: 'inherit' });
+    const options = ['install', '-qq', '--no-install-recommends', 'prometheus'];
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    if (spawnSync('apt-get', options, { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0) return;
+  }
+  process.stderr.write('the tests need prometheus and promtool: apt-get install prometheus\n');
+  process.exit(1);
+}
