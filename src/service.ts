@@ -9,7 +9,7 @@ import { type Address, type Config, type JournalLocation, SettingsError } from '
 import { createCallbackListener } from './http/callback-listener.ts';
 import { InFlight } from './http/in-flight.ts';
 import { createOperatorListener } from './http/operator-listener.ts';
-import type { Receiver } from './http/receive.ts';
+import { type CountedEntry, countException, type Receiver } from './http/receive.ts';
 import { Rejections } from './http/rejections.ts';
 import type { Status } from './http/status-page.ts';
 import type { Journal, JournalOptions, JournalStats } from './journal/journal.ts';
@@ -82,9 +82,17 @@ export async function startService({
   metrics.restore(contents.totals, contents.recent);
   metrics.journalUp(true);
   let isJournalUp = true;
-  const writer = new JournalWriter(journal, report => {
-    if (report.type === 'up' || report.type === 'down') isJournalUp = report.type === 'up';
-    reports.writer(report);
+  let lastExceptionAt: number | null = contents.recent.at(-1)?.receivedAt ?? null;
+  const writer = new JournalWriter<CountedEntry>({
+    journal,
+    onNew(entry) {
+      lastExceptionAt = entry.receivedAt;
+      countException(entry, metrics);
+    },
+    report(report) {
+      if (report.type === 'up' || report.type === 'down') isJournalUp = report.type === 'up';
+      reports.writer(report);
+    },
   });
 
   // Telemetry: from the journal to OTLP, in a thread of its own.
@@ -99,7 +107,6 @@ export async function startService({
 
   // Listeners: the operator's first, so that a start can be watched.
   let isReady = false;
-  let lastExceptionAt: number | null = contents.recent.at(-1)?.receivedAt ?? null;
   const rejections = new Rejections({ keepsBodies: config.messageContent === 'included' });
   const receiver: Receiver = {
     authenticate: createAuthenticator({ sdkAppIds: config.sdkAppIds, tokens: config.callbackTokens }),
@@ -108,16 +115,12 @@ export async function startService({
       admittedCodes: contents.totals.map(({ labels }) => labels.error_code),
     }),
     identifier: createIdentifier(contents.key.toString('hex')),
-    writer: {
-      append(entry) {
-        lastExceptionAt = entry.receivedAt;
-        return writer.append(entry);
-      },
-    },
+    writer,
     metrics,
     rejections,
     inFlight: new InFlight(inFlightLimits),
     privacy: { userIds: config.userIds, messageContent: config.messageContent },
+    withMessageText: signals.length > 0 && config.messageContent === 'included',
     isDelivering: signals.length > 0,
     now: Date.now,
   };

@@ -8,9 +8,10 @@ import type { RejectionReason } from '../callback/exception.ts';
 
 export interface Answer {
   status: number;
-  /** JSON in Tencent's three fields. */
+  /** JSON in Tencent's three fields, ASCII. */
   body: string;
-  headers: Readonly<Record<string, string>>;
+  /** Names and values in turn. */
+  headers: string[];
 }
 
 export const okAnswer = answer(200, '');
@@ -21,18 +22,23 @@ export const rejectionAnswers: Readonly<Record<RejectionReason, Answer>> = {
   stale: answer(401, 'RequestTime is more than 60 s from the time here'),
   malformed: answer(400, 'the body is not a JSON object'),
   // The rest of the body is not read, so the connection cannot be used again.
-  too_large: answer(413, 'the body is larger than 256 KiB', { Connection: 'close' }),
+  too_large: answer(413, 'the body is larger than 256 KiB', ['Connection', 'close']),
   encoding: answer(415, 'Content-Encoding is not accepted'),
-  overload: answer(503, 'too much in flight, or the journal is slow', { 'Retry-After': '1' }),
+  overload: answer(503, 'too much in flight, or the journal is slow', ['Retry-After', '1']),
 };
 
 export const notFoundAnswer = answer(404, 'not the path of callbacks');
-export const methodAnswer = answer(405, 'callbacks are posted', { Allow: 'POST' });
+export const methodAnswer = answer(405, 'callbacks are posted', ['Allow', 'POST']);
 /** A bug here, never the sender's doing. */
 export const failureAnswer = answer(500, 'the exporter failed');
 
-function answer(status: number, errorInfo: string, headers: Record<string, string> = {}): Answer {
+function answer(status: number, errorInfo: string, headers: string[] = []): Answer {
   const isOk = status === 200;
-  const fields = { ActionStatus: isOk ? 'OK' : 'FAIL', ErrorInfo: errorInfo, ErrorCode: isOk ? 0 : status };
-  return { status, body: JSON.stringify(fields), headers };
+  const body = JSON.stringify({
+    ActionStatus: isOk ? 'OK' : 'FAIL',
+    ErrorInfo: errorInfo,
+    ErrorCode: isOk ? 0 : status,
+  });
+  const common = ['Content-Type', 'application/json', 'Content-Length', String(body.length)];
+  return { status, body, headers: [...common, ...headers] };
 }

@@ -95,16 +95,12 @@ export function createCallbackListener({
     };
   }
 
-  /** Past Koa's own responder: three fields need no negotiation, and it is a tenth of the time. */
-  function respond(ctx: Koa.Context, { status, body, headers }: Answer): void {
+  /** Past Koa's own responder, which negotiates: three fixed fields need none of it. */
+  function respond(ctx: Koa.Context, { status, headers, body }: Answer): void {
     ctx.respond = false;
-    ctx.res.writeHead(status, {
-      'Content-Type': 'application/json',
-      'Content-Length': Buffer.byteLength(body),
-      ...headers,
-      ...(isDraining ? { Connection: 'close' } : undefined),
-    });
-    ctx.res.end(body);
+    ctx.res.writeHead(status, isDraining ? [...headers, 'Connection', 'close'] : headers);
+    // ASCII throughout: it need not be measured or converted again.
+    ctx.res.end(body, 'latin1');
   }
 
   const server = createServer(serverOptions, app.callback());

@@ -4,19 +4,26 @@
  * Knows nothing of Koa; time, the journal and the metrics are handed in.
  */
 import type { Authenticate } from '../callback/authenticate.ts';
-import type { Classifier } from '../callback/classify.ts';
+import type { Classification, Classifier } from '../callback/classify.ts';
 import { commandLabel, exceptionCommand, urlCommand } from '../callback/commands.ts';
-import type { RejectionReason } from '../callback/exception.ts';
+import type { Exception, FieldName, RejectionReason } from '../callback/exception.ts';
 import type { ExceptionIds, Identifier } from '../callback/identify.ts';
 import { parseParameters } from '../callback/parameters.ts';
 import { bodyCommand, parseBody, readException } from '../callback/parse.ts';
 import { encodeRecord, type Privacy, toRecord } from '../callback/record.ts';
-import type { AppendOutcome } from '../journal/journal.ts';
+import type { JournalEntry } from '../journal/journal.ts';
 import { type JournalWriter, UnwrittenLimitReached } from '../journal/writer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { type Answer, okAnswer, rejectionAnswers } from './answers.ts';
 import type { InFlight } from './in-flight.ts';
 import type { Rejections } from './rejections.ts';
+
+/** What is stored of an exception, and what is counted of it once that is durable. */
+export interface CountedEntry extends JournalEntry, ExceptionIds {
+  occurredAt: number;
+  invalidFields: readonly FieldName[];
+  folded: Classification['folded'];
+}
 
 /** One request, as far as it matters. */
 export interface Callback {
@@ -33,11 +40,13 @@ export interface Receiver {
   authenticate: Authenticate;
   classifier: Classifier;
   identifier: Identifier;
-  writer: Pick<JournalWriter, 'append'>;
+  writer: Pick<JournalWriter<CountedEntry>, 'append'>;
   metrics: Metrics;
   rejections: Rejections;
   inFlight: InFlight;
   privacy: Privacy;
+  /** Message text is looked at only where it will be delivered. */
+  withMessageText: boolean;
   /** Whether any signal is delivered; otherwise no record is journaled. */
   isDelivering: boolean;
   /** Milliseconds since the Unix epoch. */
@@ -49,7 +58,7 @@ export const answerWithinMs = 1_500;
 
 /** Answers one callback. Rejects only when the body cannot be read because the sender has gone. */
 export async function receive(callback: Callback, receiver: Receiver): Promise<Answer> {
-  const { authenticate, classifier, identifier, metrics, inFlight, privacy } = receiver;
+  const { authenticate, metrics, inFlight } = receiver;
   const startedAt = performance.now();
   const receivedAt = receiver.now();
   const parameters = parseParameters(callback.querystring);
@@ -81,32 +90,10 @@ export async function receive(callback: Callback, receiver: Receiver): Promise<A
     command ??= bodyCommand(body);
     if (command !== exceptionCommand) return answerOk('ignored');
 
-    const withMessageText = receiver.isDelivering && privacy.messageContent === 'included';
-    const exception = readException(body, parameters, receivedAt, { withMessageText });
-    const classification = classifier.classify(exception);
-    const ids = identifier.identify(exception.identityParts, exception.eventTime);
-    const entry = {
-      identity: ids.traceId,
-      labels: classification.labels,
-      receivedAt,
-      senderHash: identifier.hash48(exception.fromAccount),
-      groupHash: identifier.hash48(exception.groupId),
-      record: receiver.isDelivering
-        ? encodeRecord(toRecord(exception, classification, ids, privacy, identifier))
-        : null,
-    };
-    const stored = receiver.writer.append(entry).then(outcome => {
-      if (outcome === 'duplicate') return outcome;
-      // Also for an exception that is stored too late for its own answer: it is stored, and it counts.
-      const { labels } = classification;
-      metrics.exceptionCounted({ ...ids, labels, occurredAt: exception.occurredAt, receivedAt }, entry);
-      metrics.fieldsInvalid(exception.invalidFields);
-      if (classification.folded !== null) metrics.labelFolded(classification.folded);
-      return outcome;
-    });
-    const outcome = await beforeDeadline(stored, answerWithinMs - (performance.now() - startedAt));
+    const entry = toEntry(readException(body, parameters, receivedAt, receiver), receiver);
+    const outcome = await receiver.writer.append(entry, startedAt + answerWithinMs);
     if (outcome === 'late') return reject('overload');
-    return answerOk(outcome === 'new' ? 'counted' : 'duplicate', ids);
+    return answerOk(outcome === 'new' ? 'counted' : 'duplicate', entry);
   } catch (error) {
     if (error instanceof UnwrittenLimitReached) return reject('overload');
     throw error;
@@ -115,21 +102,30 @@ export async function receive(callback: Callback, receiver: Receiver): Promise<A
   }
 }
 
-function beforeDeadline(
-  stored: Promise<AppendOutcome>,
-  remainingMs: number,
-): Promise<AppendOutcome | 'late'> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, Math.max(0, remainingMs), 'late');
-    stored.then(
-      outcome => {
-        clearTimeout(timer);
-        resolve(outcome);
-      },
-      error => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
-  });
+/** Classify and identify: from what was reported to what is stored. */
+function toEntry(
+  exception: Exception,
+  { classifier, identifier, privacy, isDelivering }: Receiver,
+): CountedEntry {
+  const classification = classifier.classify(exception);
+  const ids = identifier.identify(exception.identityParts, exception.eventTime);
+  return {
+    identity: ids.traceId,
+    ...ids,
+    labels: classification.labels,
+    occurredAt: exception.occurredAt,
+    receivedAt: exception.receivedAt,
+    senderHash: identifier.hash48(exception.fromAccount),
+    groupHash: identifier.hash48(exception.groupId),
+    record: isDelivering ? encodeRecord(toRecord(exception, classification, ids, privacy, identifier)) : null,
+    invalidFields: exception.invalidFields,
+    folded: classification.folded,
+  };
+}
+
+/** What the metrics learn of a new exception. Also of one that was stored too late for its own answer. */
+export function countException(entry: CountedEntry, metrics: Metrics): void {
+  metrics.exceptionCounted(entry, entry);
+  if (entry.invalidFields.length > 0) metrics.fieldsInvalid(entry.invalidFields);
+  if (entry.folded !== null) metrics.labelFolded(entry.folded);
 }

@@ -50,7 +50,7 @@ export class MemoryJournal implements Journal {
     const outcomes = entries.map(entry => this.#appendOne(entry, now));
     this.#expire(now);
     this.#enforceSize();
-    const ready = this.#waiters.filter(({ after }) => this.#lastSequence > after);
+    const ready = this.#waiters.filter(({ after }) => this.#hasBeyond(after));
     this.#waiters = this.#waiters.filter(waiter => !ready.includes(waiter));
     for (const { resolve } of ready) resolve();
     this.#reportStatsSoon();
@@ -82,7 +82,7 @@ export class MemoryJournal implements Journal {
   }
 
   waitBeyond(after: number): Promise<void> {
-    if (this.#lastSequence > after) return Promise.resolve();
+    if (this.#hasBeyond(after)) return Promise.resolve();
     return new Promise(resolve => this.#waiters.push({ after, resolve }));
   }
 
@@ -109,6 +109,10 @@ export class MemoryJournal implements Journal {
 
   async close(): Promise<void> {
     clearTimeout(this.#statsTimer);
+  }
+
+  #hasBeyond(after: number): boolean {
+    return this.#outbox.size > 0 && this.#lastSequence > after;
   }
 
   #appendOne({ identity, labels, receivedAt, record }: JournalEntry, now: number): AppendOutcome {

@@ -21,7 +21,6 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
 import type { ExceptionLabels } from '../callback/exception.ts';
 import {
-  type AppendOutcome,
   identityRetentionMs,
   type JournalContents,
   type JournalOptions,
@@ -81,19 +80,21 @@ const schema = `
   ) STRICT;
 `;
 
-/** A batch as it crosses from the receive path's thread: one column a field, label sets by number. */
+/**
+ * A batch as it crosses from the receive path's thread. Two typed arrays, because copying costs by the object: one
+ * object an exception would take three times as long.
+ */
 export interface PackedBatch {
   /** Label sets that no earlier batch of this thread has named, by number. */
   labelSets: [number, ExceptionLabels][];
   /** 16 bytes an exception. */
   identities: Uint8Array;
-  receivedAt: Float64Array;
-  labelSet: Uint32Array;
-  senderHash: Float64Array;
-  groupHash: Float64Array;
-  /** `null` where nothing is delivered. */
-  records: (string | null)[];
+  /** `batchColumns` numbers an exception: received at, label set, sender hash, group hash. */
+  numbers: Float64Array;
+  /** One an exception, or none at all where nothing is delivered. */
+  records: string[];
 }
+export const batchColumns = 4;
 
 interface LabelSetState {
   labels: ExceptionLabels;
@@ -149,37 +150,39 @@ export class SqliteStore {
     return { key, ...totals, recent: this.#readRecent(recentSince) };
   }
 
-  append(batch: PackedBatch): AppendOutcome[] {
-    for (const [id, labels] of batch.labelSets) {
+  /** Stores the batch, and returns the positions in it of the duplicates. */
+  append({ labelSets, identities, numbers, records }: PackedBatch): number[] {
+    for (const [id, labels] of labelSets) {
       if (!this.#labelSets.has(id)) this.#labelSets.set(id, { labels, count: 0, bornAt: null });
     }
     const now = this.#options.now();
-    const outcomes: AppendOutcome[] = new Array(batch.receivedAt.length);
+    const length = numbers.length / batchColumns;
+    const duplicates: number[] = [];
     const totals = new Map<number, Total>();
 
     this.#transact((statements, positions) => {
       const added = new Map<number, number>();
-      for (let index = 0; index < outcomes.length; index += 1) {
-        const labelSet = batch.labelSet[index]!;
-        const receivedAt = batch.receivedAt[index]!;
+      for (let index = 0; index < length; index += 1) {
+        const column = index * batchColumns;
+        const receivedAt = numbers[column]!;
+        const labelSet = numbers[column + 1]!;
         const { changes } = statements.insertException.run(
           positions.nextException,
-          batch.identities.subarray(index * 16, index * 16 + 16),
+          identities.subarray(index * 16, index * 16 + 16),
           receivedAt,
           labelSet,
-          batch.senderHash[index]!,
-          batch.groupHash[index]!,
+          numbers[column + 2]!,
+          numbers[column + 3]!,
         );
         if (changes === 0) {
-          outcomes[index] = 'duplicate';
+          duplicates.push(index);
           continue;
         }
-        outcomes[index] = 'new';
         positions.nextException += 1;
         positions.exceptionCount += 1;
         added.set(labelSet, (added.get(labelSet) ?? 0) + 1);
-        const record = batch.records[index]!;
-        if (record !== null) {
+        const record = records[index];
+        if (record !== undefined) {
           statements.insertOutbox.run(positions.nextOutbox, receivedAt, record, crc32(record));
           positions.nextOutbox += 1;
         }
@@ -190,20 +193,20 @@ export class SqliteStore {
         this.#writeTotal(id, total);
         totals.set(id, total);
       }
-      this.#expire(outcomes.length * expiredPerAppended, now);
+      this.#expire(length * expiredPerAppended, now);
       this.#writeCursors();
     });
     for (const [id, total] of totals) this.#labelSets.set(id, total);
-    return outcomes;
+    return duplicates;
   }
 
   known(identities: readonly Uint8Array[]): boolean[] {
     return identities.map(identity => this.#statements.selectIdentity.get(identity) !== undefined);
   }
 
-  /** The highest outbox sequence that was ever given. */
-  get lastOutbox(): number {
-    return this.#positions.nextOutbox - 1;
+  /** Whether there is a row above `after`. A sequence above it may have been given, and its row have left again. */
+  hasBeyond(after: number): boolean {
+    return this.#statements.selectOutboxReceivedAt.get(after) !== undefined;
   }
 
   cursors(): Record<Signal, number> {
@@ -374,7 +377,9 @@ export class SqliteStore {
     }[];
     this.#positions.cursors = new Map(rows.map(row => [row.signal, row.sequence]));
     const outbox = bounds('outbox');
-    this.#positions.nextOutbox = Math.max(outbox.last ?? 0, ...this.#positions.cursors.values()) + 1;
+    // A damaged row that was set aside may have been the last one, above every cursor.
+    const given = [outbox.last ?? 0, bounds('dead_letters').last ?? 0, ...this.#positions.cursors.values()];
+    this.#positions.nextOutbox = Math.max(...given) + 1;
     this.#positions.firstOutbox = outbox.first ?? this.#positions.nextOutbox;
     for (const signal of this.#options.signals) this.acknowledge(signal, this.#positions.firstOutbox - 1);
   }

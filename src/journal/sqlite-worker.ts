@@ -42,7 +42,7 @@ const outbox: Outbox = {
   cursors: async () => store.cursors(),
   read: async (after, limit) => store.read(after, limit),
   waitBeyond: after =>
-    store.lastOutbox > after ? Promise.resolve() : new Promise(resolve => waiters.push({ after, resolve })),
+    store.hasBeyond(after) ? Promise.resolve() : new Promise(resolve => waiters.push({ after, resolve })),
   acknowledge: async (signal, upTo) => {
     store.acknowledge(signal, upTo);
     keepHouseSoon();
@@ -58,12 +58,12 @@ serve(port, {
     return contents;
   },
   append: (batch: PackedBatch) => {
-    const outcomes = store.append(batch);
-    const ready = waiters.filter(({ after }) => store.lastOutbox > after);
+    const duplicates = store.append(batch);
+    const ready = waiters.filter(({ after }) => store.hasBeyond(after));
     if (ready.length > 0) waiters = waiters.filter(waiter => !ready.includes(waiter));
     for (const { resolve } of ready) resolve();
     keepHouseSoon();
-    return outcomes;
+    return duplicates;
   },
   known: (identities: Uint8Array[]) => store.known(identities),
   ...(Object.fromEntries(Object.entries(outbox)) as Record<keyof Outbox, never>),

@@ -12,7 +12,7 @@ import type {
   Signal,
 } from './journal.ts';
 import { connect } from './rpc.ts';
-import type { PackedBatch } from './sqlite-store.ts';
+import { batchColumns, type PackedBatch } from './sqlite-store.ts';
 
 export interface SqliteWorkerData {
   path: string;
@@ -49,26 +49,22 @@ export class SqliteJournal implements Journal {
     return { ...contents, key: Buffer.from(contents.key) };
   }
 
-  append(entries: readonly JournalEntry[]): Promise<AppendOutcome[]> {
-    const { length } = entries;
+  async append(entries: readonly JournalEntry[]): Promise<AppendOutcome[]> {
     const batch: PackedBatch = {
       labelSets: [],
-      identities: packIdentities(entries.map(entry => entry.identity)),
-      receivedAt: new Float64Array(length),
-      labelSet: new Uint32Array(length),
-      senderHash: new Float64Array(length),
-      groupHash: new Float64Array(length),
-      records: new Array(length),
+      identities: packIdentities(entries.map(({ identity }) => identity)),
+      numbers: new Float64Array(entries.length * batchColumns),
+      records: [],
     };
-    for (let index = 0; index < length; index += 1) {
-      const entry = entries[index]!;
-      batch.receivedAt[index] = entry.receivedAt;
-      batch.labelSet[index] = this.#labelSetNumber(entry.labels, batch.labelSets);
-      batch.senderHash[index] = entry.senderHash;
-      batch.groupHash[index] = entry.groupHash;
-      batch.records[index] = entry.record;
+    for (const [index, { receivedAt, labels, senderHash, groupHash, record }] of entries.entries()) {
+      const number = this.#labelSetNumber(labels, batch.labelSets);
+      batch.numbers.set([receivedAt, number, senderHash, groupHash], index * batchColumns);
+      if (record !== null) batch.records[index] = record;
     }
-    return this.#call('append', [batch]);
+    const duplicates: number[] = await this.#call('append', [batch]);
+    const outcomes: AppendOutcome[] = new Array(entries.length).fill('new');
+    for (const index of duplicates) outcomes[index] = 'duplicate';
+    return outcomes;
   }
 
   known(identities: readonly string[]): Promise<boolean[]> {
@@ -132,7 +128,9 @@ function keyOf(labels: ExceptionLabels): string {
   return [sdk_app_id, error_code, error_category, group_type, platform, initiator].join('\n');
 }
 
-/** One conversion for the whole batch; a view of its own memory, since a pooled Buffer would be copied whole. */
+/** One conversion for the whole batch, into memory of its own: of a pooled Buffer the whole pool would be copied. */
 function packIdentities(identities: readonly string[]): Uint8Array {
-  return Uint8Array.from(Buffer.from(identities.join(''), 'hex'));
+  const bytes = Buffer.allocUnsafeSlow(identities.length * 16);
+  bytes.write(identities.join(''), 'hex');
+  return bytes;
 }

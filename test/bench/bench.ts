@@ -1,7 +1,7 @@
 /**
  * What durability costs: four receivers under the same load, alternating, in one run.
  *
- *     npm run bench [-- ROUNDS SECONDS]
+ *     npm run bench [-- ROUNDS SECONDS VARIANTS]      5 rounds of 4 s of ABCD unless told otherwise
  *
  * A  Koa, koa-bodyparser and @koa/router answering a constant
  * B  the exporter that most people would write: prom-client and NodeSDK with its default batch processors, not durable
@@ -19,7 +19,8 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LoadResult } from './load.ts';
 
-const [rounds = 5, seconds = 4] = process.argv.slice(2).map(Number) as [number?, number?];
+const [rounds = 5, seconds = 4] = process.argv.slice(2, 4).map(Number) as [number?, number?];
+const chosen = process.argv[4] ?? 'ABCD';
 const warmUpSeconds = 3;
 
 interface Variant {
@@ -44,14 +45,14 @@ process.on('exit', () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const sinkB = await startScript('../support/otlp-receiver-process.ts', {});
-const sinkD = await startScript('../support/otlp-receiver-process.ts', {});
-const variants: Variant[] = [
-  await startNaive('A', 'constant answer', './constant.ts'),
-  await startNaive('B', 'handwritten, not durable', './handwritten.ts', sinkB.port),
-  await startExporter('C', 'ours, no telemetry'),
-  await startExporter('D', 'ours, delivering', sinkD.port),
-];
+const starters: Record<string, () => Promise<Variant>> = {
+  A: () => startNaive('A', 'constant answer', './constant.ts'),
+  B: async () => startNaive('B', 'handwritten, not durable', './handwritten.ts', await startSink()),
+  C: () => startExporter('C', 'ours, no telemetry'),
+  D: async () => startExporter('D', 'ours, delivering', await startSink()),
+};
+const variants: Variant[] = [];
+for (const name of chosen) variants.push(await starters[name]!());
 
 for (const variant of variants) await measure(variant, warmUpSeconds);
 for (const variant of variants) Object.assign(variant, { cpuMicroseconds: [], results: [] });
@@ -71,14 +72,13 @@ for (const variant of variants) {
     number(residentBytes(variant) / 1e6, 8),
   );
 }
-const [a, b, c, d] = variants as [Variant, Variant, Variant, Variant];
-console.log(
-  `\nCPU ratios, median of the rounds: C/A ${ratio(c, a)}   D/B ${ratio(d, b)}   D/A ${ratio(d, a)}`,
-);
-console.log(
-  `p99 ratio: C/A ${(median(c.results.map(r => r.p99Ms)) / median(a.results.map(r => r.p99Ms))).toFixed(2)}`,
-);
-for (const variant of [b, d]) {
+console.log();
+for (const [over, under] of ['CA', 'DB', 'DA']) {
+  const pair = [over, under].map(name => variants.find(variant => variant.name === name));
+  if (pair[0] === undefined || pair[1] === undefined) continue;
+  console.log(`${over}/${under}  CPU ${cpuRatio(pair[0], pair[1])}   p99 ${p99Ratio(pair[0], pair[1])}`);
+}
+for (const variant of variants.filter(({ sink }) => sink !== undefined)) {
   const { traces, logs } = (await getJson(variant.sink!, '/summary')) as Record<
     'traces' | 'logs',
     { distinct: number }
@@ -150,6 +150,10 @@ async function backlog(operationsPort: number): Promise<number> {
   return Number(/^tencent_chat_telemetry_backlog_events (\d+)$/m.exec(text)?.[1]);
 }
 
+async function startSink(): Promise<number> {
+  return (await startScript('../support/otlp-receiver-process.ts', {})).port;
+}
+
 async function startScript(
   script: string,
   env: NodeJS.ProcessEnv,
@@ -199,8 +203,12 @@ function median(values: number[]): number {
 }
 
 /** Round by round, since a noisy neighbour slows both of one round. */
-function ratio(over: Variant, under: Variant): string {
+function cpuRatio(over: Variant, under: Variant): string {
   return median(over.cpuMicroseconds.map((value, round) => value / under.cpuMicroseconds[round]!)).toFixed(2);
+}
+
+function p99Ratio(over: Variant, under: Variant): string {
+  return median(over.results.map(({ p99Ms }, round) => p99Ms / under.results[round]!.p99Ms)).toFixed(2);
 }
 
 function number(value: number, width: number, digits = 0): string {
