@@ -50,25 +50,32 @@ export const platformLabels = [
   'other',
 ] as const;
 
-const labelOfGroupType = createSpellings(groupTypeLabels, {
+const indexOfGroupType = createSpellings(groupTypeLabels, {
   // The product's names of two types, whose names on the wire are older.
   Work: 'Private',
   Meeting: 'ChatRoom',
 });
 
-const labelOfPlatform = createSpellings(platformLabels, {
+const indexOfPlatform = createSpellings(platformLabels, {
   // Chinese pages write Mac, English ones macOS; a misspelt Unknown was seen in captures.
   macOS: 'Mac',
   'mac os': 'Mac',
   Unkown: 'unknown',
 });
 
-/** The label of each code that has one, and how it came by it. */
+/** How one code is labelled. */
 interface CodeLabel {
   label: string;
   category: ErrorCategory;
   entry: CatalogueEntry | undefined;
   folded: 'error_code' | null;
+  /** Its label sets so far, by app, at the place that `placeOf` gives. */
+  labelSets: Map<string, Readonly<ExceptionLabels>[]>;
+}
+
+/** A number for each combination of the three labels from small closed sets: cheaper to look up than their text. */
+function placeOf(groupType: number, platform: number, isAdmin: boolean): number {
+  return (groupType * platformLabels.length + platform) * 2 + (isAdmin ? 1 : 0);
 }
 
 /**
@@ -80,16 +87,16 @@ export function createClassifier(options: {
   admittedCodes: Iterable<string>;
 }): Classifier {
   const codeLabels = new Map<Exception['errorCode'], CodeLabel>([
-    [null, { label: 'unknown', category: 'unknown', entry: undefined, folded: null }],
-    ['invalid', { label: 'invalid', category: 'unknown', entry: undefined, folded: null }],
+    [null, createCodeLabel('unknown', undefined)],
+    ['invalid', createCodeLabel('invalid', undefined)],
   ]);
-  /** Distinct codes admitted so far, by capped range; `undefined` is outside the catalogue. */
+  /** What the codes beyond a cap share, by capped range; `undefined` is outside the catalogue. */
+  const foldedLabels = new Map<CatalogueEntry | undefined, CodeLabel>();
+  /** Distinct codes admitted so far, by capped range. */
   const admittedCounts = new Map<CatalogueEntry | undefined, number>();
-  const labelSets = new Map<string, Readonly<ExceptionLabels>>();
 
   const admit = (code: number, entry: CatalogueEntry | undefined): CodeLabel => {
-    const category = entry?.category ?? 'unknown';
-    const codeLabel: CodeLabel = { label: String(code), category, entry, folded: null };
+    const codeLabel = createCodeLabel(String(code), entry);
     codeLabels.set(code, codeLabel);
     if (isCapped(entry)) admittedCounts.set(entry, (admittedCounts.get(entry) ?? 0) + 1);
     return codeLabel;
@@ -100,7 +107,9 @@ export function createClassifier(options: {
     if (known !== undefined) return known;
     const entry = describeCode(code as number);
     if (!isCapped(entry) || (admittedCounts.get(entry) ?? 0) < codesMax) return admit(code as number, entry);
-    return { label: 'other', category: entry?.category ?? 'unknown', entry, folded: 'error_code' };
+    const folded = foldedLabels.get(entry) ?? createCodeLabel('other', entry, 'error_code');
+    foldedLabels.set(entry, folded);
+    return folded;
   };
 
   for (const label of options.admittedCodes) {
@@ -109,32 +118,39 @@ export function createClassifier(options: {
   }
 
   return {
-    classify(exception) {
-      const { label, category, entry, folded } = labelCode(exception.errorCode);
-      const groupType = labelOfGroupType(exception.groupType);
-      const platform = labelOfPlatform(exception.platform);
+    classify({ sdkAppId, errorCode, groupType, platform, operatorAccount }) {
+      const codeLabel = labelCode(errorCode);
+      const groupTypeIndex = indexOfGroupType(groupType);
+      const platformIndex = indexOfPlatform(platform);
       const isAdmin =
-        platform === 'RESTAPI' ||
-        (exception.operatorAccount !== null && options.adminAccounts.has(exception.operatorAccount));
-      const initiator = isAdmin ? 'admin' : 'user';
+        platformLabels[platformIndex] === 'RESTAPI' ||
+        (operatorAccount !== null && options.adminAccounts.has(operatorAccount));
 
-      // No value can hold a line feed: all are from closed sets, numbers, or our own SDKAppIDs.
-      const key = `${exception.sdkAppId}\n${label}\n${category}\n${groupType}\n${platform}\n${initiator}`;
-      let labels = labelSets.get(key);
-      if (labels === undefined) {
-        labels = Object.freeze({
-          sdk_app_id: exception.sdkAppId,
-          error_code: label,
-          error_category: category,
-          group_type: groupType,
-          platform,
-          initiator,
-        });
-        labelSets.set(key, labels);
+      let labelSets = codeLabel.labelSets.get(sdkAppId);
+      if (labelSets === undefined) {
+        labelSets = [];
+        codeLabel.labelSets.set(sdkAppId, labelSets);
       }
-      return { labels, entry, folded };
+      const place = placeOf(groupTypeIndex, platformIndex, isAdmin);
+      labelSets[place] ??= Object.freeze({
+        sdk_app_id: sdkAppId,
+        error_code: codeLabel.label,
+        error_category: codeLabel.category,
+        group_type: groupTypeLabels[groupTypeIndex]!,
+        platform: platformLabels[platformIndex]!,
+        initiator: isAdmin ? 'admin' : 'user',
+      });
+      return { labels: labelSets[place], entry: codeLabel.entry, folded: codeLabel.folded };
     },
   };
+}
+
+function createCodeLabel(
+  label: string,
+  entry: CatalogueEntry | undefined,
+  folded: CodeLabel['folded'] = null,
+): CodeLabel {
+  return { label, category: entry?.category ?? 'unknown', entry, folded, labelSets: new Map() };
 }
 
 function isCapped(entry: CatalogueEntry | undefined): boolean {
@@ -143,22 +159,23 @@ function isCapped(entry: CatalogueEntry | undefined): boolean {
 }
 
 /**
- * Maps what is on the wire to a label without regard to case: `IOS`, `iOS` and `ios` are all in use. The usual spelling
- * is found at once; only another one is lower-cased.
+ * Finds the label of what is on the wire, as its index, without regard to case: `IOS`, `iOS` and `ios` are all in use.
+ * The usual spelling is found at once; only another one is lower-cased.
  */
 function createSpellings<Label extends string>(
-  labels: readonly Label[],
+  labels: readonly (Label | 'unknown' | 'other')[],
   aliases: Record<string, Label>,
-): (spelling: string | null) => Label | 'unknown' | 'other' {
-  const byExactSpelling = new Map<string, Label>([
-    ...labels.map(label => [label, label] as const),
-    ...Object.entries(aliases),
+): (spelling: string | null) => number {
+  const byExactSpelling = new Map<string, number>([
+    ...labels.map((label, index) => [label, index] as const),
+    ...Object.entries(aliases).map(([alias, label]) => [alias, labels.indexOf(label)] as const),
   ]);
   const byLowerCase = new Map(
-    [...byExactSpelling].map(([spelling, label]) => [spelling.toLowerCase(), label]),
+    [...byExactSpelling].map(([spelling, index]) => [spelling.toLowerCase(), index]),
   );
+  const [unknown, other] = [labels.indexOf('unknown'), labels.indexOf('other')];
   return spelling => {
-    if (spelling === null) return 'unknown';
-    return byExactSpelling.get(spelling) ?? byLowerCase.get(spelling.toLowerCase()) ?? 'other';
+    if (spelling === null) return unknown;
+    return byExactSpelling.get(spelling) ?? byLowerCase.get(spelling.toLowerCase()) ?? other;
   };
 }

@@ -2,8 +2,10 @@
  * Who an exception is: the trace and span ID under which it is stored, deduplicated and delivered, and the hashes
  * that stand for accounts and groups.
  *
- * Everything here is HMAC-SHA-256 under the journal's key, cut. Keyed, because the IDs leave the exporter beside time,
- * group and `Random`: with a plain hash anyone who sees a trace could try out guessable accounts until one fits.
+ * Everything here is SHA-256 under the journal's key, cut. Keyed, because the IDs leave the exporter beside time, group
+ * and `Random`: with a plain hash anyone who sees a trace could try out guessable accounts until one fits. Accounts
+ * are hashed by HMAC, which others can compute, too; an exception by the key before its parts, at half the time. That
+ * would be open to length extension if all 256 bits were shown, and 144 are.
  *
  * A trace ID begins with the time of its event, so that what arrives together is stored together: in the journal's
  * index a batch touches two or three pages, where 64 random IDs touch 64 of 4 KiB each, all of which must be synced
@@ -58,7 +60,7 @@ export function createIdentifier(key: string): Identifier {
       const time = eventTime !== null && eventTime >= 0 && eventTime < eventTimeMax ? eventTime : 0;
       // As JSON the parts cannot run into one another (["a","b"] is not ["a\",\"b"]), and a lone surrogate keeps its
       // number, which UTF-8 would lose.
-      const digits = hmac(JSON.stringify(identityParts));
+      const digits = hash('sha256', key + JSON.stringify(identityParts), 'hex');
       return {
         traceId: time.toString(16).padStart(12, '0') + nonZero(digits.slice(0, 20)),
         spanId: nonZero(digits.slice(20, 36)),
