@@ -100,7 +100,10 @@ export interface Outbox {
    * lost in a crash means delivery again, never loss.
    */
   acknowledge(signal: Signal, upTo: number): Promise<void>;
-  /** Sets one row aside for one signal, with the reason it was refused for good. Does not move the cursor. */
+  /**
+   * Sets one row aside for one signal, with the reason it was refused for good; a second time changes nothing. Does not
+   * move the cursor.
+   */
   deadLetter(signal: Signal, row: OutboxRow, reason: string): Promise<void>;
 }
 

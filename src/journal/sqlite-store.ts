@@ -43,6 +43,9 @@ const lockWaitMs = 5_000;
 const cacheKib = 32 * 1024;
 /** Pages of 4 KiB in the log before it is written back into the file: 16 MiB, so that index pages are merged. */
 const checkpointPages = 4_000;
+const pageBytes = 4_096;
+/** A small journal has a small log: what fills the log counts as bytes in use, and no drop makes it shorter. */
+const logShareMax = 1 / 8;
 /** Expired identities removed with each append, per appended one: twice, so that the backlog of expiry shrinks. */
 const expiredPerAppended = 2;
 /** Outbox rows dropped at a time when the journal is over its size. */
@@ -76,7 +79,7 @@ const schema = `
   CREATE TABLE cursors (signal TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, signal TEXT NOT NULL, reason TEXT NOT NULL,
-    record TEXT NOT NULL, crc INTEGER NOT NULL
+    record TEXT NOT NULL, crc INTEGER NOT NULL, UNIQUE (sequence, signal)
   ) STRICT;
 `;
 
@@ -140,8 +143,12 @@ export class SqliteStore {
   }
 
   open(recentSince: number): JournalContents & { totalIds: number[] } {
-    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-    closeSync(openSync(this.#path, 'a', 0o600));
+    try {
+      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+      closeSync(openSync(this.#path, 'a', 0o600));
+    } catch (error) {
+      throw new JournalUnusable(`${this.#path} cannot be made or written (${(error as Error).message})`);
+    }
     this.#connect();
     const key = this.#createOrRead();
     syncDirectory(dirname(this.#path));
@@ -299,7 +306,12 @@ export class SqliteStore {
       pragma('journal_mode=WAL');
       pragma('synchronous=FULL');
       pragma(`cache_size=-${cacheKib}`);
-      pragma(`wal_autocheckpoint=${checkpointPages}`);
+      const logPages = Math.min(
+        checkpointPages,
+        Math.floor((this.#options.bytesMax * logShareMax) / pageBytes),
+      );
+      pragma(`wal_autocheckpoint=${logPages}`);
+      pragma(`journal_size_limit=${logPages * pageBytes}`);
       this.#db.exec('BEGIN IMMEDIATE; COMMIT');
       for (const [name, value] of Object.entries(expected)) {
         if (pragma(name) !== value) {
@@ -562,7 +574,7 @@ function prepare(db: DatabaseSync): Statements {
     ),
     upsertCursor: db.prepare('INSERT OR REPLACE INTO cursors VALUES (?, ?)'),
     insertDeadLetter: db.prepare(
-      'INSERT INTO dead_letters (sequence, signal, reason, record, crc) VALUES (?, ?, ?, ?, ?)',
+      'INSERT OR IGNORE INTO dead_letters (sequence, signal, reason, record, crc) VALUES (?, ?, ?, ?, ?)',
     ),
     selectIdentity: db.prepare('SELECT 1 FROM exceptions WHERE identity = ?'),
     selectOutbox: db.prepare(
@@ -617,8 +629,10 @@ function explainOpenError(error: unknown, path: string): unknown {
       );
     case cannotOpen:
       return new JournalUnusable(`${path} cannot be opened (${(error as Error).message})`);
-    default:
+    case null:
       return error;
+    default:
+      return new JournalUnusable(`${path} cannot be used (${(error as Error).message})`);
   }
 }
 

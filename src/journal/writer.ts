@@ -168,6 +168,7 @@ export class JournalWriter<Entry extends JournalEntry> {
       const outcomes = await this.#journal.append(entries);
       this.#report({ type: 'committed', seconds: (performance.now() - startedAt) / 1000 });
       this.#isFailing = false;
+      this.#retryInMs = retryFirstMs;
       return outcomes;
     } catch (error) {
       this.#report({ type: 'failed', error: error as Error });
@@ -207,7 +208,6 @@ export class JournalWriter<Entry extends JournalEntry> {
     }
     for (const { identity } of entries) this.#unwritten.delete(identity);
     this.#report({ type: 'unwritten', count: this.#unwritten.size });
-    this.#retryInMs = retryFirstMs;
     this.#isRetryDue = this.#unwritten.size > 0;
     this.#reportIfUp();
   }
