@@ -14,6 +14,9 @@ import type {
 import { connect } from './rpc.ts';
 import { batchColumns, type PackedBatch } from './sqlite-store.ts';
 
+/** A batch is garbage as soon as it is stored: Node's 48 MB for such would only make the process larger. */
+const youngHeapMegabytes = 8;
+
 export interface SqliteWorkerData {
   path: string;
   signals: readonly Signal[];
@@ -31,6 +34,7 @@ export class SqliteJournal implements Journal {
   constructor(path: string, { signals, bytesMax, report }: JournalOptions) {
     this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), {
       workerData: { path, signals, bytesMax } satisfies SqliteWorkerData,
+      resourceLimits: { maxYoungGenerationSizeMb: youngHeapMegabytes },
     });
     this.#call = connect(this.#worker, (message: { report: JournalReport }) => report(message.report));
     // A bug, not a disk: nothing can be trusted any more, and a restart is exact.
