@@ -132,7 +132,7 @@ export const settings = {
     default: hostname,
     defaultText: 'the host name',
     expects: 'a name of up to 200 characters',
-    meaning: "this replica's name, as `service.instance.id` in telemetry and in a journal that several share",
+    meaning: "this replica's name: `service.instance.id` in telemetry",
     parse: text => (text.length <= 200 ? text : undefined),
   },
 } as const satisfies Record<keyof Config, Setting>;
@@ -176,7 +176,10 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
     if (!path) continue;
     if (env[name]) problems.push(`${name} and ${name}_FILE are both set; set one`);
     try {
-      resolved[name] = readFile(path).trimEnd();
+      resolved[name] = readFile(path).trim();
+      // Not as if it were not set: a secret that was not filled in must not switch authentication off.
+      if (resolved[name] === '')
+        problems.push(`${name}_FILE expects a file with a value, got the empty "${path}"`);
     } catch (error) {
       problems.push(
         `${name}_FILE expects a readable file, got "${path}" (${(error as NodeJS.ErrnoException).code})`,

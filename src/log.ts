@@ -18,8 +18,14 @@ export interface LogOptions {
   now: () => Date;
 }
 
-/** Longer values are cut: a line must stay one line of a log shipper. */
-const valueMax = 1_000;
+/** Longer messages and values are cut: a line must stay one line of a log shipper. */
+const textMax = 1_000;
+
+/**
+ * Characters that end a line, steer a terminal or turn the direction of what is read: line feed, the escape of ANSI
+ * sequences, U+2028, right-to-left overrides. Neither format leaves one in a line.
+ */
+const controls = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
 export function createLog({ level, isTerminal, write, now }: LogOptions): Log {
   const format = isTerminal ? formatText : formatJson;
@@ -28,13 +34,23 @@ export function createLog({ level, isTerminal, write, now }: LogOptions): Log {
     (severity: Level) =>
     (message: string, fields: LogFields = {}): void => {
       if (logLevels.indexOf(severity) < threshold) return;
-      const cut = Object.entries(fields).map(([name, value]) => [
+      const cutFields = Object.entries(fields).map(([name, value]) => [
         name,
-        typeof value === 'string' && value.length > valueMax ? `${value.slice(0, valueMax)}…` : value,
+        typeof value === 'string' ? cut(value) : value,
       ]);
-      write(`${format(now().toISOString(), severity, message, Object.fromEntries(cut))}\n`);
+      const line = format(now().toISOString(), severity, cut(message), Object.fromEntries(cutFields));
+      write(`${line.replace(controls, escapeControl)}\n`);
     };
   return { debug: logAt('debug'), info: logAt('info'), warn: logAt('warn'), error: logAt('error') };
+}
+
+function cut(text: string): string {
+  return text.length > textMax ? `${text.slice(0, textMax)}…` : text;
+}
+
+/** As JSON writes it, so that a line in JSON stays JSON. */
+function escapeControl(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 function formatJson(time: string, level: Level, message: string, fields: LogFields): string {

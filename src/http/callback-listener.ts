@@ -57,7 +57,9 @@ export function createCallbackListener({
   });
   // Koa's own reporter prints the error as it is, and errors of body parsers carry the body.
   app.silent = true;
-  app.on('error', error => {
+  app.on('error', (error, ctx: Koa.Context) => {
+    // Koa tells the end of a connection as an error, too: of a sender that went away, or was too slow.
+    if (ctx.req.socket.destroyed) return;
     log.error('a callback failed inside the exporter; this is a bug', {
       error: `${error.name}: ${error.message}`,
     });
@@ -70,17 +72,20 @@ export function createCallbackListener({
       return await receive(toCallback(ctx), receiver);
     } catch (error) {
       if (ctx.req.destroyed && !ctx.req.complete) return null;
-      ctx.app.emit('error', error);
+      ctx.app.emit('error', error, ctx);
       return failureAnswer;
     }
   }
 
   function toCallback(ctx: Koa.Context): Callback {
+    const contentLength = Number(ctx.req.headers['content-length'] ?? bodyBytesMax);
     return {
       querystring: ctx.querystring,
       contentEncoding: ctx.req.headers['content-encoding'],
-      bodyBytesMax: Math.min(Number(ctx.req.headers['content-length'] ?? bodyBytesMax), bodyBytesMax),
+      bodyBytesMax: Math.min(contentLength, bodyBytesMax),
       async readBody() {
+        // koa-bodyparser reads the length as 32 bits: it would wait for the end of 5,000,000,000 bytes.
+        if (contentLength > bodyBytesMax) return null;
         // koa-bodyparser reads nothing unless the type is one of its own; Tencent's sample has none.
         ctx.req.headers['content-type'] = 'text/plain';
         try {

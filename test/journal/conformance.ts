@@ -1,0 +1,578 @@
+/**
+ * What every journal must do, whatever it is built on: a list of checks against the interface in
+ * src/journal/journal.ts, whose invariants the names cite by number.
+ *
+ * Each check gets a journal of its own that is empty. `broken-engines.test.ts` shows that each kind of mistake is
+ * found by one of them.
+ */
+import * as assert from 'uvu/assert';
+import {
+  type Journal,
+  type JournalContents,
+  type JournalReport,
+  type OutboxRow,
+  type Signal,
+  signals,
+} from '../../src/journal/journal.ts';
+import { connectOutbox } from '../../src/journal/outbox-port.ts';
+import { hourMs, identityOf, newEntries, newEntry, newLabels } from './fixtures.ts';
+
+export interface OpenOptions {
+  signals?: readonly Signal[];
+  bytesMax?: number;
+  recentSince?: number;
+}
+
+export interface OpenedJournal extends Journal {
+  contents: JournalContents;
+  reports: JournalReport[];
+  /** Resolves with the next report of that type, or at once with one that was not waited for before. */
+  reported<Type extends JournalReport['type']>(type: Type): Promise<Extract<JournalReport, { type: Type }>>;
+}
+
+/** One place to keep a journal in. */
+export interface Place {
+  /** Opens the journal kept here; only after the one before was closed. */
+  open(options?: OpenOptions): Promise<OpenedJournal>;
+  /** Changes a byte of one outbox row's record, while the journal is closed. */
+  damageOutboxRow(sequence: number): void;
+}
+
+export interface Check {
+  name: string;
+  /** Needs a journal that outlives its process. */
+  durable: boolean;
+  run(place: Place): Promise<void>;
+}
+
+const plenty = 1_000_000;
+
+const numbersOf = (rows: OutboxRow[]): number[] => rows.map(({ sequence }) => sequence);
+
+const countsByCode = ({ totals }: JournalContents): Record<string, number> =>
+  Object.fromEntries(totals.map(({ labels, count }) => [labels.error_code, count]));
+
+/** Rejects when the promise is settled before what is already under way has had its turn. */
+async function assertPending(promise: Promise<unknown>, journal: Journal): Promise<void> {
+  let isSettled = false;
+  promise.then(() => {
+    isSettled = true;
+  });
+  // A question that is answered after the one of the promise was looked at.
+  await journal.cursors();
+  await new Promise(setImmediate);
+  assert.not.ok(isSettled, 'it resolved too early');
+}
+
+export const checks: Check[] = [
+  {
+    name: 'an empty journal has a key of 32 bytes, no totals and nothing recent',
+    durable: false,
+    async run({ open }) {
+      const { contents } = await open();
+      assert.is(contents.key.length, 32);
+      assert.ok(contents.key.some(byte => byte !== 0));
+      assert.equal(contents.totals, []);
+      assert.equal(contents.recent, []);
+    },
+  },
+  {
+    name: '(1) append resolves when every entry of the batch is stored',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append(newEntries(1, 3));
+      const identities = [1, 2, 3].map(identityOf);
+      assert.equal(await journal.known(identities), [true, true, true]);
+      assert.equal(numbersOf(await journal.read(0, plenty)), [1, 2, 3]);
+    },
+  },
+  {
+    name: 'append tells for each entry, in order, whether it was new',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      assert.equal(await journal.append([newEntry(2)]), ['new']);
+      assert.equal(await journal.append(newEntries(1, 3)), ['new', 'duplicate', 'new']);
+      assert.equal(await journal.append([]), []);
+    },
+  },
+  {
+    name: '(4) the same exception twice in one batch is one row',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      const outcomes = await journal.append([newEntry(1), newEntry(2), newEntry(1), newEntry(1)]);
+      assert.equal(outcomes, ['new', 'new', 'duplicate', 'duplicate']);
+      assert.is((await journal.read(0, plenty)).length, 2);
+    },
+  },
+  {
+    name: '(4) the same exception in two batches is one row, and the first one stays',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append([newEntry(1)]);
+      assert.equal(await journal.append([newEntry(1, { record: '["another"]' })]), ['duplicate']);
+      assert.equal(await journal.read(0, plenty), [{ sequence: 1, record: '["record 1"]' }]);
+    },
+  },
+  {
+    name: '(4) the same exception twice, across a restart, is one row and is counted once',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      await first.append(newEntries(1, 3));
+      await first.close();
+      const second = await open();
+      assert.equal(await second.append(newEntries(1, 4)), ['duplicate', 'duplicate', 'duplicate', 'new']);
+      assert.equal(numbersOf(await second.read(0, plenty)), [1, 2, 3, 4]);
+      await second.close();
+      assert.equal(countsByCode((await open()).contents), { 10023: 4 });
+    },
+  },
+  {
+    name: '(2) a total is the number of distinct identities of its label set, across restarts',
+    durable: true,
+    async run({ open }) {
+      const muted = newLabels({ error_code: '10017', error_category: 'muted' });
+      const first = await open();
+      await first.append([newEntry(1), newEntry(2, { labels: muted }), newEntry(1), newEntry(3)]);
+      await first.append([newEntry(3), newEntry(2, { labels: muted })]);
+      await first.close();
+      const second = await open();
+      assert.equal(countsByCode(second.contents), { 10017: 1, 10023: 2 });
+      await second.append([newEntry(4), newEntry(5, { labels: { ...muted } })]);
+      await second.close();
+      assert.equal(countsByCode((await open()).contents), { 10017: 2, 10023: 3 });
+    },
+  },
+  {
+    name: '(2) 600 label sets keep their labels, their counts and the time of their first exception',
+    durable: true,
+    async run({ open }) {
+      const before = Date.now();
+      const journal = await open();
+      const entries = newEntries(1, 1_800).map((entry, index) => ({
+        ...entry,
+        labels: newLabels({
+          error_code: String(index % 100),
+          platform: index % 600 < 300 ? 'iOS' : 'Web',
+          initiator: index % 3 === 0 ? 'admin' : 'user',
+          group_type: `type ${index % 600}`,
+        }),
+      }));
+      for (const start of [0, 500, 1_000, 1_500]) await journal.append(entries.slice(start, start + 500));
+      await journal.close();
+      const { totals } = (await open()).contents;
+      assert.is(totals.length, 600);
+      assert.ok(totals.every(({ count }) => count === 3));
+      assert.ok(totals.every(({ bornAt }) => bornAt >= before && bornAt <= Date.now()));
+      const key = ({ group_type, ...labels }: (typeof entries)[number]['labels']) =>
+        [group_type, ...Object.values(labels).sort()].join();
+      assert.equal(
+        totals.map(({ labels }) => key(labels)).sort(),
+        [...new Set(entries.map(({ labels }) => key(labels)))].sort(),
+      );
+    },
+  },
+  {
+    name: 'the time at which a label set was born stays, across restarts',
+    durable: true,
+    async run({ open }) {
+      const bornAt = async (journal: OpenedJournal) => {
+        await journal.append([newEntry(journal.contents.totals.length + 2)]);
+        await journal.close();
+        return (await open()).contents.totals[0]!.bornAt;
+      };
+      const first = await open();
+      await first.append([newEntry(1)]);
+      await first.close();
+      const second = await open();
+      const { bornAt: expected } = second.contents.totals[0]!;
+      assert.is(await bornAt(second), expected);
+    },
+  },
+  {
+    name: 'the key stays the same across restarts',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      const key = first.contents.key.toString('hex');
+      await first.close();
+      assert.is((await open()).contents.key.toString('hex'), key);
+    },
+  },
+  {
+    name: 'recent exceptions come back oldest first, with sender, group and category',
+    durable: true,
+    async run({ open }) {
+      const now = Date.now();
+      const first = await open();
+      await first.append([
+        newEntry(1, { receivedAt: now - 60_001 }),
+        newEntry(2, { receivedAt: now - 60_000, senderHash: 2 ** 48 - 1 }),
+        newEntry(3, {
+          receivedAt: now,
+          groupHash: 0,
+          labels: newLabels({ error_code: '10017', error_category: 'muted' }),
+          record: null,
+        }),
+      ]);
+      await first.close();
+      assert.equal((await open({ recentSince: now - 60_000 })).contents.recent, [
+        { receivedAt: now - 60_000, errorCategory: 'rate_limited', senderHash: 2 ** 48 - 1, groupHash: 7 },
+        { receivedAt: now, errorCategory: 'muted', senderHash: 2 ** 47 + 3, groupHash: 0 },
+      ]);
+    },
+  },
+  {
+    name: 'rows are read in order of appending, from a cursor on, up to a limit',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append([newEntry(30), newEntry(10)]);
+      await journal.append([newEntry(20)]);
+      assert.equal(await journal.read(0, plenty), [
+        { sequence: 1, record: '["record 30"]' },
+        { sequence: 2, record: '["record 10"]' },
+        { sequence: 3, record: '["record 20"]' },
+      ]);
+      assert.equal(numbersOf(await journal.read(0, 2)), [1, 2]);
+      assert.equal(numbersOf(await journal.read(1, 1)), [2]);
+      assert.equal(await journal.read(3, plenty), []);
+    },
+  },
+  {
+    name: 'an exception without a record is counted and known, and not to be delivered',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      assert.equal(await journal.append([newEntry(1, { record: null }), newEntry(2)]), ['new', 'new']);
+      assert.equal(await journal.known([identityOf(1)]), [true]);
+      assert.equal(await journal.read(0, plenty), [{ sequence: 1, record: '["record 2"]' }]);
+    },
+  },
+  {
+    name: 'records come back as they were, characters of every kind included',
+    durable: true,
+    async run({ open }) {
+      const records = ['["\\u0000"]', '["群组 😀 \u2028"]', `["${'x'.repeat(300_000)}"]`, '["\ufeff"]', '""'];
+      const first = await open();
+      await first.append(records.map((record, index) => newEntry(index, { record })));
+      await first.close();
+      assert.equal(
+        (await (await open()).read(0, plenty)).map(({ record }) => record),
+        records,
+      );
+    },
+  },
+  {
+    name: '(3) a row leaves only when every enabled signal is past it',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      await first.append(newEntries(1, 4));
+      await first.acknowledge('traces', 4);
+      await first.acknowledge('logs', 1);
+      await first.close();
+      const second = await open();
+      assert.equal(await second.cursors(), { traces: 4, logs: 1 });
+      assert.equal(numbersOf(await second.read(0, plenty)), [2, 3, 4]);
+      await second.acknowledge('logs', 4);
+      await second.close();
+      assert.equal(await (await open()).read(0, plenty), []);
+    },
+  },
+  {
+    name: '(3) rows wait for no signal that is switched off, and one switched on later begins where rows are left',
+    durable: true,
+    async run({ open }) {
+      const first = await open({ signals: ['traces'] });
+      await first.append(newEntries(1, 3));
+      await first.acknowledge('traces', 2);
+      await first.close();
+      const second = await open({ signals: ['traces'] });
+      assert.equal(numbersOf(await second.read(0, plenty)), [3]);
+      await second.close();
+      assert.equal(await (await open()).cursors(), { traces: 2, logs: 2 });
+    },
+  },
+  {
+    name: 'each signal has a cursor of its own, 0 before the first acknowledgement',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append(newEntries(1, 3));
+      assert.equal(await journal.cursors(), { traces: 0, logs: 0 });
+      await journal.acknowledge('traces', 2);
+      assert.equal(await journal.cursors(), { traces: 2, logs: 0 });
+      await journal.acknowledge('logs', 1);
+      assert.equal(await journal.cursors(), { traces: 2, logs: 1 });
+    },
+  },
+  {
+    name: 'a cursor never goes back',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append(newEntries(1, 3));
+      await journal.acknowledge('traces', 3);
+      await journal.acknowledge('traces', 1);
+      assert.equal(await journal.cursors(), { traces: 3, logs: 0 });
+    },
+  },
+  {
+    name: 'sequences grow by one from row to row',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      await first.append([newEntry(1), newEntry(1), newEntry(2)]);
+      await first.append([newEntry(2), newEntry(3)]);
+      await first.close();
+      const second = await open();
+      await second.append([newEntry(3), newEntry(4)]);
+      assert.equal(numbersOf(await second.read(0, plenty)), [1, 2, 3, 4]);
+    },
+  },
+  {
+    name: 'a sequence is never used again, also after the outbox was empty and a restart',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      await first.append(newEntries(1, 3));
+      for (const signal of signals) await first.acknowledge(signal, 3);
+      await first.close();
+      const second = await open();
+      assert.equal(await second.read(0, plenty), []);
+      await second.append([newEntry(4)]);
+      assert.equal(numbersOf(await second.read(0, plenty)), [4]);
+      for (const signal of signals) await second.acknowledge(signal, 4);
+      await second.append([newEntry(5)]);
+      assert.equal(numbersOf(await second.read(4, plenty)), [5]);
+    },
+  },
+  {
+    name: 'waitBeyond resolves for a row that is there, and else as soon as there is one',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      const first = journal.waitBeyond(0);
+      await assertPending(first, journal);
+      await journal.append([newEntry(1)]);
+      await first;
+      await journal.waitBeyond(0);
+      const second = journal.waitBeyond(1);
+      await journal.append([newEntry(1)]);
+      await journal.append([newEntry(2, { record: null })]);
+      await assertPending(second, journal);
+      await journal.append([newEntry(3)]);
+      await second;
+    },
+  },
+  {
+    name: 'waitBeyond does not take rows that have left for rows that are there',
+    durable: false,
+    async run({ open }) {
+      const journal = await open({ bytesMax: 0 });
+      await journal.append([newEntry(1)]);
+      await journal.reported('dropped');
+      const wait = journal.waitBeyond(0);
+      await assertPending(wait, journal);
+    },
+  },
+  {
+    name: 'known tells of each identity whether it is stored',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      await first.append([newEntry(1), newEntry(3)]);
+      assert.equal(await first.known([3, 2, 1].map(identityOf)), [true, false, true]);
+      assert.equal(await first.known([]), []);
+      await first.close();
+      assert.equal(await (await open()).known([identityOf(1), identityOf(2)]), [true, false]);
+    },
+  },
+  {
+    name: 'a dead letter moves no cursor and removes no row',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append(newEntries(1, 2));
+      const [row] = await journal.read(0, 1);
+      await journal.deadLetter('logs', row!, '400 refused');
+      assert.equal(await journal.cursors(), { traces: 0, logs: 0 });
+      assert.equal(numbersOf(await journal.read(0, plenty)), [1, 2]);
+    },
+  },
+  {
+    name: '(5) a damaged row is reported by its number and set aside, and the others are passed on',
+    durable: true,
+    async run({ open, damageOutboxRow }) {
+      const first = await open();
+      await first.append(newEntries(1, 4));
+      await first.acknowledge('traces', 2);
+      await first.close();
+      damageOutboxRow(2);
+      damageOutboxRow(3);
+      const second = await open();
+      assert.equal(numbersOf(await second.read(0, plenty)), [1, 4]);
+      assert.equal(
+        second.reports.filter(({ type }) => type === 'damage'),
+        [
+          { type: 'damage', table: 'outbox', row: 2, deadLettered: ['logs'] },
+          { type: 'damage', table: 'outbox', row: 3, deadLettered: ['traces', 'logs'] },
+        ],
+      );
+      await second.read(0, plenty);
+      assert.is(second.reports.filter(({ type }) => type === 'damage').length, 2, 'reported once');
+    },
+  },
+  {
+    name: 'the sequence of a damaged last row is not used again either',
+    durable: true,
+    async run({ open, damageOutboxRow }) {
+      const first = await open();
+      await first.append(newEntries(1, 2));
+      await first.close();
+      damageOutboxRow(2);
+      const second = await open();
+      assert.equal(numbersOf(await second.read(0, plenty)), [1]);
+      await second.close();
+      const third = await open();
+      await third.append([newEntry(3)]);
+      assert.equal(numbersOf(await third.read(0, plenty)), [1, 3]);
+    },
+  },
+  {
+    name: '(4) an identity is kept for 24 hours at least, and not for ever',
+    durable: false,
+    async run({ open }) {
+      const now = Date.now();
+      const journal = await open();
+      await journal.append(newEntries(1, 20, { receivedAt: now - 26 * hourMs }));
+      await journal.append(newEntries(21, 30, { receivedAt: now - 24 * hourMs }));
+      await journal.append(newEntries(31, 60));
+      const known = await journal.known(Array.from({ length: 60 }, (_, index) => identityOf(index + 1)));
+      assert.equal(known, [...Array(20).fill(false), ...Array(40).fill(true)]);
+    },
+  },
+  {
+    name: '(3) over its size the oldest undelivered rows are dropped, and counted for each signal that lacked them',
+    durable: false,
+    async run({ open }) {
+      const journal = await open({ bytesMax: 24 * 2 ** 20 });
+      const count = 6_600;
+      const record = `["${'x'.repeat(4_000)}"]`;
+      await journal.append(newEntries(1, 500, { record }));
+      await journal.acknowledge('traces', 200);
+      for (let start = 501; start <= count; start += 1_000) {
+        await journal.append(newEntries(start, Math.min(start + 999, count), { record }));
+      }
+      await journal.reported('dropped');
+      // Told after the dropping that was under way.
+      await journal.reported('stats');
+      const dropped = (signal: Signal) =>
+        journal.reports.reduce(
+          (sum, report) => (report.type === 'dropped' && report.signal === signal ? sum + report.count : sum),
+          0,
+        );
+      const left = numbersOf(await journal.read(0, plenty));
+      assert.is(dropped('logs'), count - left.length);
+      assert.is(dropped('traces'), count - left.length - 200);
+      assert.ok(left.length > 0);
+      assert.equal(
+        left,
+        Array.from(left, (_, index) => count - left.length + 1 + index),
+      );
+      const outcomes = await journal.append(newEntries(1, count, { record }));
+      assert.ok(
+        outcomes.every(outcome => outcome === 'duplicate'),
+        'identities are not dropped',
+      );
+    },
+  },
+  {
+    name: '10,000 exceptions in batches are all stored, in order',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      for (let start = 1; start <= 10_000; start += 1_000) await first.append(newEntries(start, start + 999));
+      await first.close();
+      const second = await open();
+      assert.equal(countsByCode(second.contents), { 10023: 10_000 });
+      const rows = await second.read(0, plenty);
+      assert.is(rows.length, 10_000);
+      assert.ok(
+        rows.every(
+          ({ sequence, record }, index) => sequence === index + 1 && record === `["record ${index + 1}"]`,
+        ),
+      );
+    },
+  },
+  {
+    name: 'statistics tell events, backlog and the oldest undelivered receipt time',
+    durable: false,
+    async run({ open }) {
+      const receivedAt = Date.now() - hourMs;
+      const journal = await open();
+      assert.equal(
+        { ...(await journal.reported('stats')).stats, bytes: 0 },
+        {
+          bytes: 0,
+          events: 0,
+          backlogEvents: 0,
+          oldestUndeliveredAt: null,
+        },
+      );
+      await journal.append([
+        newEntry(1, { receivedAt }),
+        newEntry(2, { receivedAt: receivedAt + 1 }),
+        newEntry(3, { receivedAt: receivedAt + 2, record: null }),
+      ]);
+      const { stats } = await journal.reported('stats');
+      assert.equal(
+        { ...stats, bytes: 0 },
+        {
+          bytes: 0,
+          events: 3,
+          backlogEvents: 2,
+          oldestUndeliveredAt: receivedAt,
+        },
+      );
+      assert.ok(stats.bytes > 0);
+      for (const signal of signals) await journal.acknowledge(signal, 1);
+      assert.equal(
+        { ...(await journal.reported('stats')).stats, bytes: 0 },
+        {
+          bytes: 0,
+          events: 3,
+          backlogEvents: 1,
+          oldestUndeliveredAt: receivedAt + 1,
+        },
+      );
+    },
+  },
+  {
+    name: 'the delivery side works over a port, from another thread',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      const port = journal.outboxPort();
+      const outbox = connectOutbox(port);
+      try {
+        const wait = outbox.waitBeyond(0);
+        await journal.append(newEntries(1, 2));
+        await wait;
+        const [row] = await outbox.read(0, 1);
+        assert.equal(row, { sequence: 1, record: '["record 1"]' });
+        await outbox.deadLetter('traces', row!, '400 refused');
+        await outbox.acknowledge('traces', 1);
+        assert.equal(await outbox.cursors(), { traces: 1, logs: 0 });
+        assert.equal(await journal.cursors(), { traces: 1, logs: 0 });
+      } finally {
+        port.close();
+      }
+    },
+  },
+];

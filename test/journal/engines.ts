@@ -1,0 +1,79 @@
+/** The engines, as the conformance suite takes them. */
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { Journal, JournalOptions, JournalReport } from '../../src/journal/journal.ts';
+import { MemoryJournal } from '../../src/journal/memory.ts';
+import { SqliteJournal } from '../../src/journal/sqlite.ts';
+import type { Check, OpenedJournal, OpenOptions } from './conformance.ts';
+import { newDirectory } from './fixtures.ts';
+
+/** Creates a journal that keeps what it keeps in the directory. */
+export type Engine = (directory: string, options: JournalOptions) => Journal;
+
+export const sqlite: Engine = (directory, options) => new SqliteJournal(pathIn(directory), options);
+
+export const memory: Engine = (_directory, options) => new MemoryJournal(options);
+
+/** Runs one check against a new journal of the engine, and leaves nothing open. */
+export async function runCheck(check: Check, engine: Engine): Promise<void> {
+  const directory = newDirectory();
+  let journal: OpenedJournal | undefined;
+  try {
+    await check.run({
+      async open(options) {
+        journal = await open(engine, directory.path, options);
+        return journal;
+      },
+      damageOutboxRow: sequence => damageOutboxRow(pathIn(directory.path), sequence),
+    });
+  } finally {
+    await journal?.close().catch(() => {});
+    directory.remove();
+  }
+}
+
+/** Changes the last character of a record, and leaves its CRC as it was. */
+export function damageOutboxRow(path: string, sequence: number): void {
+  const db = new DatabaseSync(path);
+  const { changes } = db
+    .prepare("UPDATE outbox SET record = substr(record, 1, length(record) - 1) || '!' WHERE sequence = ?")
+    .run(sequence);
+  db.close();
+  if (changes !== 1) throw new Error(`there is no row ${sequence} to damage`);
+}
+
+export function pathIn(directory: string): string {
+  return join(directory, 'journal.db');
+}
+
+async function open(
+  engine: Engine,
+  directory: string,
+  { signals = ['traces', 'logs'], bytesMax = 2 ** 30, recentSince = 0 }: OpenOptions = {},
+): Promise<OpenedJournal> {
+  const reports: JournalReport[] = [];
+  const unseen: JournalReport[] = [];
+  let wake = () => {};
+  const journal = engine(directory, {
+    signals,
+    bytesMax,
+    now: Date.now,
+    report(report) {
+      reports.push(report);
+      unseen.push(report);
+      wake();
+    },
+  });
+  const contents = await journal.open(recentSince);
+  async function reported(type: JournalReport['type']): Promise<JournalReport> {
+    for (;;) {
+      for (let report = unseen.shift(); report !== undefined; report = unseen.shift()) {
+        if (report.type === type) return report;
+      }
+      await new Promise<void>(resolve => {
+        wake = resolve;
+      });
+    }
+  }
+  return Object.assign(journal, { contents, reports, reported }) as OpenedJournal;
+}

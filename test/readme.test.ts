@@ -1,0 +1,122 @@
+/** The README says what is so: its tables, its commands, its names. */
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import packageJson from '../package.json' with { type: 'json' };
+import { settings } from '../src/config.ts';
+import { metricTable } from '../src/metrics/table.ts';
+import { cleanUp, temporaryDirectory } from './support/clean-up.ts';
+import { startExporter } from './support/exporter.ts';
+import { readmePath, withTables } from './support/readme-tables.ts';
+
+const readme = suite('readme');
+readme.after.each(cleanUp);
+
+const root = join(import.meta.dirname, '..');
+const text = readFileSync(readmePath, 'utf8');
+
+/** The fenced blocks, in order. */
+const blocks = Array.from(text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm), ([, language, content]) => ({
+  language: language!,
+  content: content!,
+}));
+
+function matches(pattern: RegExp): Set<string> {
+  return new Set(Array.from(text.matchAll(pattern), ([, found]) => found!));
+}
+
+readme('holds the tables as the exporter has them; else: npm run readme', () => {
+  assert.is(withTables(text), text);
+});
+
+readme('names npm scripts that exist', () => {
+  const named = [...matches(/\bnpm run (\w[\w:]*\w)/g), ...matches(/\bnpm (start|test)\b/g)];
+  assert.ok(named.length > 3);
+  for (const name of named) assert.ok(name in packageJson.scripts, name);
+});
+
+readme('names files that exist', () => {
+  const paths = [
+    ...matches(/`((?:src|test)\/[\w./-]*)`/g),
+    ...matches(/\bnode (test\/[\w./-]+)/g),
+    ...matches(/\]\(((?!https?:|#)[^)]+)\)/g),
+  ];
+  assert.ok(paths.length > 5);
+  for (const path of paths) assert.ok(existsSync(join(root, path)), path);
+});
+
+readme('links to headings that exist', () => {
+  const slugs = Array.from(text.matchAll(/^#+ (.+)$/gm), ([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\w -]/g, '')
+      .replaceAll(' ', '-'),
+  );
+  const links = [...matches(/\]\(#([^)]+)\)/g)];
+  assert.ok(links.length > 5);
+  for (const link of links) assert.ok(slugs.includes(link), link);
+});
+
+readme('names metrics and settings that exist', () => {
+  const metrics: Set<string> = new Set(Object.values(metricTable).map(({ name }) => name));
+  for (const name of matches(/`(tencent_chat_\w+)`/g)) assert.ok(metrics.has(name), name);
+  const names: Set<string> = new Set(Object.values(settings).map(({ name }) => name));
+  const isForeign = (name: string) => name.startsWith('OTEL_') || name === 'INVALID_ARGUMENT';
+  for (const name of matches(/`([A-Z]+_[A-Z_]+)[=`]/g)) {
+    assert.ok(names.has(name.replace(/_FILE$/, '')) || isForeign(name), name);
+  }
+});
+
+readme('gives a reason for every dependency, and for nothing else', () => {
+  const section = /^## Dependencies$([\s\S]*?)^## /m.exec(text)![1]!;
+  const rows = Array.from(section.matchAll(/^\| (`.+?) \|/gm), ([, cell]) => cell!);
+  const named = rows.flatMap(cell => Array.from(cell.matchAll(/`([^`]+)`/g), ([, name]) => name!));
+  const wanted = Object.keys({ ...packageJson.dependencies, ...packageJson.devDependencies });
+  assert.equal(named.sort(), wanted.sort());
+});
+
+readme('tells what this version changed', () => {
+  assert.ok(text.includes(`\n### ${packageJson.version}\n`));
+});
+
+readme("shows commands that print what it says, the callback's answer and its metrics", async () => {
+  const exporter = await startExporter();
+  const examples = blocks.flatMap(({ language, content }, index) =>
+    language === 'sh' && content.startsWith('curl ')
+      ? [{ command: content, printed: blocks[index + 1]!.content }]
+      : [],
+  );
+  assert.is(examples.length, 2);
+  const run = async (command: string) => {
+    const local = command
+      .replace('localhost:8080', new URL(exporter.callbackUrl).host)
+      .replace('localhost:9464', new URL(exporter.operationsUrl).host);
+    return (await promisify(execFile)('sh', ['-c', local])).stdout.trimEnd();
+  };
+  for (const { command, printed } of examples) assert.is(await run(command), printed.trimEnd());
+
+  const [post, metrics] = examples as [(typeof examples)[0], (typeof examples)[0]];
+  assert.is(await run(post.command), post.printed.trimEnd(), 'the same again is answered the same');
+  assert.is(
+    await run(metrics.command),
+    metrics.printed.trimEnd().replace('outcome="duplicate"} 0', 'outcome="duplicate"} 1'),
+  );
+});
+
+readme('starts the exporter with settings that suffice', () => {
+  const { scripts } = packageJson;
+  assert.ok(blocks.some(({ content }) => content === 'npm ci && SDK_APP_IDS=1400000001 npm start\n'));
+  assert.is(scripts.start, 'node src/start.js');
+});
+
+readme('shows a configuration that Prometheus takes', () => {
+  const file = join(temporaryDirectory(), 'prometheus.yml');
+  writeFileSync(file, blocks.find(({ language }) => language === 'yaml')!.content);
+  const { status, stdout, stderr } = spawnSync('promtool', ['check', 'config', file], { encoding: 'utf8' });
+  assert.is(status, 0, `${stdout}${stderr}`);
+});
+
+readme.run();
