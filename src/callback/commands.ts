@@ -91,6 +91,7 @@ export const commandLabels: readonly string[] = [
 /** The label of a command: itself where it is documented, spelt exactly so; `Live.*` and its sisters; else `other`. */
 export function commandLabel(command: string | undefined): string {
   if (command === undefined) return 'other';
+  if (command === exceptionCommand) return command;
   if (commands.has(command)) return command;
   const sister = sisterServices.find(service => command.startsWith(`${service}.`));
   return sister === undefined ? 'other' : `${sister}.*`;

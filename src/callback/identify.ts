@@ -31,11 +31,16 @@ export interface Identifier {
 
 /** OpenTelemetry calls an ID of zeros invalid and drops what bears it. */
 export function nonZero(digits: string): string {
-  return /[^0]/.test(digits) ? digits : `${digits.slice(1)}1`;
+  return digits.startsWith('00000000') && /^0+$/.test(digits) ? `${digits.slice(1)}1` : digits;
 }
 
-/** Accounts and groups whose hash is kept, 250 bytes each: most exceptions of a burst come from few of them. */
+/** Accounts and groups whose hashes are kept, 250 bytes each: most exceptions of a burst come from few of them. */
 const memoMax = 10_000;
+
+interface NameHashes {
+  account: string;
+  number: number;
+}
 
 /** Times from here on do not fit into the 12 hex digits at the start of a trace ID: the year 10889. */
 const eventTimeMax = 2 ** 48;
@@ -43,16 +48,17 @@ const eventTimeMax = 2 ** 48;
 /** `key`: the journal's 32 bytes as 64 hex digits, which are taken as text. */
 export function createIdentifier(key: string): Identifier {
   const hmac = createHmac(key);
-  const memo = new Map<string, string>();
+  const memo = new Map<string, NameHashes>();
 
-  function hmacOfName(name: string): string {
-    let digits = memo.get(name);
-    if (digits === undefined) {
+  function hashesOf(name: string): NameHashes {
+    let hashes = memo.get(name);
+    if (hashes === undefined) {
+      const digits = hmac(name);
+      hashes = { account: digits.slice(0, 32), number: Number.parseInt(digits.slice(0, 12), 16) || 1 };
       if (memo.size === memoMax) memo.clear();
-      digits = hmac(name);
-      memo.set(name, digits);
+      memo.set(name, hashes);
     }
-    return digits;
+    return hashes;
   }
 
   return {
@@ -66,8 +72,8 @@ export function createIdentifier(key: string): Identifier {
         spanId: nonZero(digits.slice(20, 36)),
       };
     },
-    hashAccount: account => hmacOfName(account).slice(0, 32),
-    hash48: text => (text === null ? 0 : Number.parseInt(hmacOfName(text).slice(0, 12), 16) || 1),
+    hashAccount: account => hashesOf(account).account,
+    hash48: text => (text === null ? 0 : hashesOf(text).number),
   };
 }
 

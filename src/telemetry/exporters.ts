@@ -17,11 +17,18 @@ import {
   ExportResultCode,
   getNumberFromEnv,
 } from '@opentelemetry/core';
+import { OTLPExporterBase } from '@opentelemetry/otlp-exporter-base';
+import {
+  convertLegacyHttpOptions,
+  createOtlpHttpExportDelegate,
+} from '@opentelemetry/otlp-exporter-base/node-http';
+import { LogsExporterMetricsHelper, TraceExporterMetricsHelper } from '@opentelemetry/otlp-transformer';
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace';
 import type { ExceptionRecord } from '../callback/record.ts';
 import type { Signal } from '../journal/journal.ts';
 import { type Origin, toLogRecord, toSpan } from './mapping.ts';
+import { createLogsSerializer, createTraceSerializer } from './protobuf.ts';
 import { type DiagnosticLevel, describe, type TelemetryReport } from './report.ts';
 import { type Protocol, protocolOf } from './settings.ts';
 
@@ -87,16 +94,35 @@ export function createExporter(signal: Signal, origin: Origin): Promise<Exporter
     : wrap(signal, protocol, record => toLogRecord(record, origin), logExporters);
 }
 
+// Over HTTP with protobuf, the SDK's exporter is put together as its own packages do it, but for the serializer.
+const protobufHeaders = { 'Content-Type': 'application/x-protobuf' };
+
 const traceExporters: Record<Protocol, () => Promise<SdkExporter<ReadableSpan>>> = {
   'http/protobuf': async () =>
-    new (await import('@opentelemetry/exporter-trace-otlp-proto')).OTLPTraceExporter(),
+    new OTLPExporterBase(
+      createOtlpHttpExportDelegate(
+        convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', protobufHeaders),
+        createTraceSerializer(),
+        'otlp_http_span_exporter',
+        TraceExporterMetricsHelper,
+        undefined,
+      ),
+    ),
   'http/json': async () => new (await import('@opentelemetry/exporter-trace-otlp-http')).OTLPTraceExporter(),
   grpc: async () => new (await import('@opentelemetry/exporter-trace-otlp-grpc')).OTLPTraceExporter(),
 };
 
 const logExporters: Record<Protocol, () => Promise<SdkExporter<ReadableLogRecord>>> = {
   'http/protobuf': async () =>
-    new (await import('@opentelemetry/exporter-logs-otlp-proto')).OTLPLogExporter(),
+    new OTLPExporterBase(
+      createOtlpHttpExportDelegate(
+        convertLegacyHttpOptions({}, 'LOGS', 'v1/logs', protobufHeaders),
+        createLogsSerializer(),
+        'otlp_http_log_exporter',
+        LogsExporterMetricsHelper,
+        undefined,
+      ),
+    ),
   'http/json': async () => new (await import('@opentelemetry/exporter-logs-otlp-http')).OTLPLogExporter(),
   grpc: async () => new (await import('@opentelemetry/exporter-logs-otlp-grpc')).OTLPLogExporter(),
 };

@@ -73,7 +73,8 @@ const services = {
   },
 } as const;
 
-const definitions = new protobuf.Root();
+/** The published definitions, by which everything here is decoded. */
+export const definitions = new protobuf.Root();
 definitions.resolvePath = (_origin, target) => fileURLToPath(new URL(`./proto/${target}`, import.meta.url));
 definitions.loadSync([
   'opentelemetry/proto/collector/trace/v1/trace_service.proto',
