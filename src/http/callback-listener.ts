@@ -1,6 +1,6 @@
 /** The callback listener: turns requests into callbacks, and answers into responses. Nothing else is served here. */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import Koa from 'koa';
@@ -47,7 +47,7 @@ export function createCallbackListener({
   log: Log;
 }): CallbackListener {
   const app = new Koa();
-  // As text it is read whatever Content-Type says, and no error of a JSON parser can carry it into a log.
+  // Not as JSON: the errors of its parser carry the body.
   const readText = bodyParser({ enableTypes: ['text'], textLimit: String(bodyBytesMax) });
   let isDraining = false;
 
@@ -78,26 +78,30 @@ export function createCallbackListener({
   }
 
   function toCallback(ctx: Koa.Context): Callback {
-    const contentLength = Number(ctx.req.headers['content-length'] ?? bodyBytesMax);
+    const declared = ctx.req.headers['content-length'];
+    const contentLength = declared === undefined ? null : Number(declared);
     return {
       querystring: ctx.querystring,
       contentEncoding: ctx.req.headers['content-encoding'],
-      bodyBytesMax: Math.min(contentLength, bodyBytesMax),
+      bodyBytesMax: Math.min(contentLength ?? bodyBytesMax, bodyBytesMax),
       async readBody() {
-        // koa-bodyparser reads the length as 32 bits: it would wait for the end of 5,000,000,000 bytes.
-        if (contentLength > bodyBytesMax) return null;
-        // koa-bodyparser reads nothing unless the type is one of its own; Tencent's sample has none.
-        ctx.req.headers['content-type'] = 'text/plain';
-        try {
-          await readText(ctx, async () => {});
-        } catch (error) {
-          if ((error as { status?: number }).status === 413) return null;
-          throw error;
-        }
-        const { body } = ctx.request;
-        return typeof body === 'string' ? body : '';
+        if (contentLength === null) return readChunked(ctx);
+        return contentLength > bodyBytesMax ? null : readDeclared(ctx.req);
       },
     };
+  }
+
+  /** `null`: too large. As text it is read whatever Content-Type says; koa-bodyparser wants to be told one of its own. */
+  async function readChunked(ctx: Koa.Context): Promise<string | null> {
+    ctx.req.headers['content-type'] = 'text/plain';
+    try {
+      await readText(ctx, async () => {});
+    } catch (error) {
+      if ((error as { status?: number }).status === 413) return null;
+      throw error;
+    }
+    const { body } = ctx.request;
+    return typeof body === 'string' ? body : '';
   }
 
   /** Past Koa's own responder, which negotiates: three fixed fields need none of it. */
@@ -124,4 +128,17 @@ export function createCallbackListener({
       clearTimeout(cut);
     },
   };
+}
+
+/**
+ * A body of a declared length, which is what Tencent sends. Node's parser hands over exactly that many bytes, so there
+ * is nothing to bound and to decode piece by piece: koa-bodyparser's care for both is a sixth of a callback's CPU.
+ */
+function readDeclared(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    request.on('data', chunk => chunks.push(chunk));
+    request.on('end', () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString()));
+    request.on('error', reject);
+  });
 }
