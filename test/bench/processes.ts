@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import packageJson from '../../package.json' with { type: 'json' };
 import type { LoadResult } from './load.ts';
 
 export const folder = mkdtempSync(join(tmpdir(), 'bench-'));
@@ -14,6 +15,9 @@ process.on('exit', () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+/** Node's flags as `npm start` gives them: what is measured is what is run. */
+const startFlags = packageJson.scripts.start.split(' ').filter(word => word.startsWith('--'));
+
 /** The exporter, with ports of its own. */
 export interface Exporter {
   child: ChildProcess;
@@ -22,12 +26,16 @@ export interface Exporter {
 }
 
 export async function startExporter(env: NodeJS.ProcessEnv): Promise<Exporter> {
-  const child = spawnNode(['../../src/start.js'], {
-    SDK_APP_IDS: '1400000001',
-    CALLBACK_LISTEN: '127.0.0.1:0',
-    OPERATIONS_LISTEN: '127.0.0.1:0',
-    ...env,
-  });
+  const child = spawnNode(
+    ['../../src/start.js'],
+    {
+      SDK_APP_IDS: '1400000001',
+      CALLBACK_LISTEN: '127.0.0.1:0',
+      OPERATIONS_LISTEN: '127.0.0.1:0',
+      ...env,
+    },
+    startFlags,
+  );
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   const port = portIn((await lines.next()).value);
   const operationsPort = portIn((await lines.next()).value);
@@ -84,8 +92,12 @@ export function median(values: number[]): number {
   return values.toSorted((x, y) => x - y)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
-export function spawnNode([script, ...args]: string[], env: NodeJS.ProcessEnv): ChildProcess {
-  const child = spawn(process.execPath, [join(import.meta.dirname, script!), ...args], {
+export function spawnNode(
+  [script, ...args]: string[],
+  env: NodeJS.ProcessEnv,
+  flags: string[] = [],
+): ChildProcess {
+  const child = spawn(process.execPath, [...flags, join(import.meta.dirname, script!), ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
