@@ -93,10 +93,10 @@ export const settings = {
   journalMaxBytes: {
     name: 'JOURNAL_MAX_BYTES',
     default: '1073741824',
-    expects: 'a whole number of bytes, at least 16777216',
+    expects: 'a whole number of bytes, at least 1048576',
     meaning:
       'beyond it the oldest undelivered telemetry is dropped, and counted; counters and identities are never dropped',
-    parse: text => (/^\d{8,15}$/.test(text) && Number(text) >= 16_777_216 ? Number(text) : undefined),
+    parse: text => (/^\d{7,15}$/.test(text) && Number(text) >= 1_048_576 ? Number(text) : undefined),
   },
   adminAccounts: {
     name: 'ADMIN_ACCOUNTS',

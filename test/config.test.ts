@@ -192,10 +192,10 @@ const mistakes: { name: string; env: NodeJS.ProcessEnv; problem: string }[] = [
     env: { JOURNAL: text },
     problem: 'JOURNAL expects `sqlite:PATH` or `memory:`, got something else (not shown)',
   })),
-  ...['1GB', '16777215', '-1', '1e9', '0x10000000'].map(text => ({
+  ...['1GB', '1048575', '-1', '1e9', '0x10000000'].map(text => ({
     name: `the size ${text}`,
     env: { JOURNAL_MAX_BYTES: text },
-    problem: `JOURNAL_MAX_BYTES expects a whole number of bytes, at least 16777216, got "${text}"`,
+    problem: `JOURNAL_MAX_BYTES expects a whole number of bytes, at least 1048576, got "${text}"`,
   })),
   {
     name: 'an empty admin account',
