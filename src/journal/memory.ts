@@ -1,7 +1,6 @@
 /** The journal that lasts as long as the process: for trials, and for telling what an engine's disk adds. */
 import { randomBytes } from 'node:crypto';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import type { ExceptionLabels } from '../callback/exception.ts';
 import {
   type AppendOutcome,
   identityRetentionMs,
@@ -12,9 +11,9 @@ import {
   type OutboxRow,
   type Signal,
   signals,
-  type Total,
 } from './journal.ts';
 import { serveOutbox } from './outbox-port.ts';
+import { Waiters } from './waiters.ts';
 
 /** What an identity costs in a Map, about: a 32-digit string, a number, their entry. */
 const identityBytes = 120;
@@ -27,13 +26,12 @@ interface MemoryRow extends OutboxRow {
 export class MemoryJournal implements Journal {
   readonly #options: JournalOptions;
   readonly #receivedAt = new Map<string, number>();
-  readonly #totals = new Map<ExceptionLabels, Total>();
   /** In order of sequence; a Map keeps the order of insertion. */
   readonly #outbox = new Map<number, MemoryRow>();
   readonly #cursors = new Map<Signal, number>();
   #lastSequence = 0;
   #outboxBytes = 0;
-  #waiters: { after: number; resolve: () => void }[] = [];
+  readonly #waiters = new Waiters(after => this.#outbox.size > 0 && this.#lastSequence > after);
   #statsTimer: NodeJS.Timeout | undefined;
 
   constructor(options: JournalOptions) {
@@ -46,13 +44,10 @@ export class MemoryJournal implements Journal {
   }
 
   async append(entries: readonly JournalEntry[]): Promise<AppendOutcome[]> {
-    const now = this.#options.now();
-    const outcomes = entries.map(entry => this.#appendOne(entry, now));
-    this.#expire(now);
+    const outcomes = entries.map(entry => this.#appendOne(entry));
+    this.#expire(this.#options.now());
     this.#enforceSize();
-    const ready = this.#waiters.filter(({ after }) => this.#hasBeyond(after));
-    this.#waiters = this.#waiters.filter(waiter => !ready.includes(waiter));
-    for (const { resolve } of ready) resolve();
+    this.#waiters.wake();
     this.#reportStatsSoon();
     return outcomes;
   }
@@ -82,8 +77,7 @@ export class MemoryJournal implements Journal {
   }
 
   waitBeyond(after: number): Promise<void> {
-    if (this.#hasBeyond(after)) return Promise.resolve();
-    return new Promise(resolve => this.#waiters.push({ after, resolve }));
+    return this.#waiters.waitBeyond(after);
   }
 
   async acknowledge(signal: Signal, upTo: number): Promise<void> {
@@ -111,16 +105,9 @@ export class MemoryJournal implements Journal {
     clearTimeout(this.#statsTimer);
   }
 
-  #hasBeyond(after: number): boolean {
-    return this.#outbox.size > 0 && this.#lastSequence > after;
-  }
-
-  #appendOne({ identity, labels, receivedAt, record }: JournalEntry, now: number): AppendOutcome {
+  #appendOne({ identity, receivedAt, record }: JournalEntry): AppendOutcome {
     if (this.#receivedAt.has(identity)) return 'duplicate';
     this.#receivedAt.set(identity, receivedAt);
-    const total = this.#totals.get(labels);
-    if (total === undefined) this.#totals.set(labels, { labels, count: 1, bornAt: now });
-    else total.count += 1;
     if (record !== null) {
       this.#lastSequence += 1;
       this.#outbox.set(this.#lastSequence, { sequence: this.#lastSequence, record, receivedAt });

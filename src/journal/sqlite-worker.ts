@@ -5,6 +5,7 @@ import { serveOutbox } from './outbox-port.ts';
 import { serve } from './rpc.ts';
 import type { SqliteWorkerData } from './sqlite.ts';
 import { type PackedBatch, SqliteStore } from './sqlite-store.ts';
+import { Waiters } from './waiters.ts';
 
 /** How long acknowledgements wait for a transaction to ride on before they get one of their own. */
 const flushAfterMs = 200;
@@ -20,7 +21,7 @@ const store = new SqliteStore(path, {
   report: report => port.postMessage({ report }),
 });
 
-let waiters: { after: number; resolve: () => void }[] = [];
+const waiters = new Waiters(after => store.hasBeyond(after));
 let housekeeping: NodeJS.Timeout | undefined;
 let expiry: NodeJS.Timeout | undefined;
 
@@ -34,15 +35,18 @@ function keepHouseSoon(): void {
     } catch {
       // The disk refuses: cursors and drops stay undone until the next burst, and the next append reports it.
     }
-    port.postMessage({ report: { type: 'stats', stats: store.stats() } });
+    try {
+      port.postMessage({ report: { type: 'stats', stats: store.stats() } });
+    } catch {
+      // Not even to be read, since opening it anew failed: the last stats stay, and no thread dies of it.
+    }
   }, flushAfterMs);
 }
 
 const outbox: Outbox = {
   cursors: async () => store.cursors(),
   read: async (after, limit) => store.read(after, limit),
-  waitBeyond: after =>
-    store.hasBeyond(after) ? Promise.resolve() : new Promise(resolve => waiters.push({ after, resolve })),
+  waitBeyond: after => waiters.waitBeyond(after),
   acknowledge: async (signal, upTo) => {
     store.acknowledge(signal, upTo);
     keepHouseSoon();
@@ -59,14 +63,12 @@ serve(port, {
   },
   append: (batch: PackedBatch) => {
     const duplicates = store.append(batch);
-    const ready = waiters.filter(({ after }) => store.hasBeyond(after));
-    if (ready.length > 0) waiters = waiters.filter(waiter => !ready.includes(waiter));
-    for (const { resolve } of ready) resolve();
+    waiters.wake();
     keepHouseSoon();
     return duplicates;
   },
   known: (identities: Uint8Array[]) => store.known(identities),
-  ...(Object.fromEntries(Object.entries(outbox)) as Record<keyof Outbox, never>),
+  ...(outbox as Record<keyof Outbox, never>),
   serveOutbox: (outboxPort: MessagePort) => serveOutbox(outboxPort, outbox),
   close: () => {
     clearTimeout(housekeeping);
