@@ -1,0 +1,25 @@
+/**
+ * `npm run grafana` writes the generated files of `grafana/`. test/grafana/drift.test.ts fails while one differs, or is left over.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { grafanaFiles } from './files.ts';
+
+export const grafanaFolder = join(import.meta.dirname, '../../grafana');
+
+export function readGrafanaFile(path: string): string | undefined {
+  try {
+    return readFileSync(join(grafanaFolder, path), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+if (import.meta.main) {
+  for (const [path, text] of Object.entries(grafanaFiles(readGrafanaFile))) {
+    const file = join(grafanaFolder, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
+  }
+}
