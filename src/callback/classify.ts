@@ -50,6 +50,27 @@ export const platformLabels = [
   'other',
 ] as const;
 
+/** The elements a message is made of, as documented: https://www.tencentcloud.com/document/product/1047/33527. */
+export const elementTypeLabels = [
+  'TIMTextElem',
+  'TIMLocationElem',
+  'TIMFaceElem',
+  'TIMCustomElem',
+  'TIMSoundElem',
+  'TIMImageElem',
+  'TIMFileElem',
+  'TIMVideoFileElem',
+  'TIMRelayElem',
+  'TIMStreamElem',
+  'other',
+] as const;
+export type ElementTypeLabel = (typeof elementTypeLabels)[number];
+
+/** The label of one of an exception's `elementTypes`. */
+export function elementTypeLabel(type: string): ElementTypeLabel {
+  return elementTypeLabels.find(label => label === type) ?? 'other';
+}
+
 const indexOfGroupType = createSpellings(groupTypeLabels, {
   // The product's names of two types, whose names on the wire are older.
   Work: 'Private',

@@ -20,7 +20,7 @@ export interface Exception {
   random: number | null;
   isOnlineOnly: boolean | null;
   /** Distinct `MsgType` values in order of appearance. */
-  elementTypes: string[];
+  elementTypes: readonly string[];
   /** The text of every `TIMTextElem`, joined by a line feed; only read where a setting asks for it. */
   messageText: string | null;
   platform: string | null;

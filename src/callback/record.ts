@@ -30,7 +30,7 @@ export interface ExceptionRecord {
   groupId: string | null;
   topicId: string | null;
   isOnlineOnly: boolean | null;
-  elementTypes: string[];
+  elementTypes: readonly string[];
   random: number | null;
   /** `USER_IDS`: the keyed hash, the ID itself, or neither. */
   userHash: string | null;

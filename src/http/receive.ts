@@ -21,6 +21,7 @@ import type { Rejections } from './rejections.ts';
 /** What is stored of an exception, and what is counted of it once that is durable. */
 export interface CountedEntry extends JournalEntry, ExceptionIds {
   occurredAt: number;
+  elementTypes: readonly string[];
   invalidFields: readonly FieldName[];
   folded: Classification['folded'];
 }
@@ -114,6 +115,7 @@ function toEntry(
     ...ids,
     labels: classification.labels,
     occurredAt: exception.occurredAt,
+    elementTypes: exception.elementTypes,
     receivedAt: exception.receivedAt,
     senderHash: identifier.hash48(exception.fromAccount),
     groupHash: identifier.hash48(exception.groupId),

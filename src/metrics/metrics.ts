@@ -15,6 +15,7 @@ import {
   Registry,
 } from 'prom-client';
 import { catalogue, describeCode } from '../callback/catalogue.ts';
+import { elementTypeLabel } from '../callback/classify.ts';
 import {
   type ExceptionLabels,
   errorCategories,
@@ -66,7 +67,7 @@ export interface Metrics {
 
   /** An exception was stored (or put aside) and was new. */
   exceptionCounted(
-    exception: TraceIds & Pick<ExceptionRecord, 'labels' | 'occurredAt' | 'receivedAt'>,
+    exception: TraceIds & Pick<ExceptionRecord, 'labels' | 'occurredAt' | 'receivedAt' | 'elementTypes'>,
     hashes: Pick<JournalEntry, 'senderHash' | 'groupHash'>,
   ): void;
   /** A callback was answered OK. `command` is a label value: from a closed list. */
@@ -114,6 +115,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const lastException = gauge(metricTable.lastException);
   const senders = gauge(metricTable.senders);
   const groups = gauge(metricTable.groups);
+  const moderatedElements = counter(metricTable.moderatedElements);
   const labelValuesFolded = counter(metricTable.labelValuesFolded);
   const callbackAuthentication = gauge(metricTable.callbackAuthentication);
   const journalUp = gauge(metricTable.journalUp);
@@ -283,7 +285,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
 
     exceptionCounted(exception, { senderHash, groupHash }) {
-      const { labels, occurredAt, receivedAt } = exception;
+      const { labels, occurredAt, receivedAt, elementTypes } = exception;
       exceptions.inc({
         labels: seriesLabels(labels, now()),
         value: 1,
@@ -292,6 +294,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
       callbackDelay.observe(finite((receivedAt - occurredAt) / 1000));
       distinct.add(labels.error_category, senderHash, groupHash, monotonicNow());
       if (receivedAt > lastExceptionAt) lastExceptionAt = receivedAt;
+      if (labels.error_category === 'moderated') {
+        for (const type of elementTypes) moderatedElements.inc({ msg_type: elementTypeLabel(type) });
+      }
     },
 
     callbackAnswered: countCallback,

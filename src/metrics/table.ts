@@ -4,6 +4,7 @@
  *
  * Also here: which of prom-client's default metrics are left out, and why.
  */
+import { elementTypeLabels } from '../callback/classify.ts';
 import { exceptionCommand } from '../callback/commands.ts';
 import { errorCategories, fieldNames, rejectionReasons } from '../callback/exception.ts';
 import { signals } from '../journal/journal.ts';
@@ -105,6 +106,14 @@ export const metricTable = {
     help: 'Distinct groups in which messages failed in the last five minutes.',
     labels: ['error_category'],
     initial: product({ error_category: errorCategories }),
+  },
+  moderatedElements: {
+    name: 'tencent_chat_moderated_elements_total',
+    type: 'counter',
+    help: 'Messages that content moderation blocked, once for each type of element in them.',
+    // Apart from the exceptions counter, whose series it would multiply by the number of types.
+    labels: ['msg_type'],
+    initial: product({ msg_type: elementTypeLabels }),
   },
   labelValuesFolded: {
     name: 'tencent_chat_label_values_folded_total',

@@ -38,9 +38,13 @@ export function count(
     receivedAt = startedAt,
     senderHash = 1,
     groupHash = 2,
+    elementTypes = ['TIMTextElem'],
   } = {},
 ): void {
-  metrics.exceptionCounted({ traceId, spanId, occurredAt, receivedAt, labels }, { senderHash, groupHash });
+  metrics.exceptionCounted(
+    { traceId, spanId, occurredAt, receivedAt, elementTypes, labels },
+    { senderHash, groupHash },
+  );
 }
 
 /** A scrape as text 0.0.4, by a person. */

@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { catalogue } from '../../src/callback/catalogue.ts';
+import { elementTypeLabels } from '../../src/callback/classify.ts';
 import { errorCategories } from '../../src/callback/exception.ts';
 import { defaultMetricsLeftOut, type MetricRow, metricTable } from '../../src/metrics/table.ts';
 import { promtoolCheckMetrics } from '../support/prometheus.ts';
@@ -151,6 +152,25 @@ metric('says what the journal and the delivery tell', async () => {
   ]) {
     assert.match(scrape, `\ntencent_chat_${line}\n`);
   }
+});
+
+metric('counts the element types of moderated messages, and of no others', async () => {
+  const metrics = newMetrics();
+  count(metrics, newLabels(), { elementTypes: ['TIMSoundElem'] });
+  const moderated = newLabels({ error_code: '80001', error_category: 'moderated' });
+  count(metrics, moderated, { elementTypes: ['TIMTextElem', 'TIMImageElem'] });
+  count(metrics, moderated, { elementTypes: ['TIMImageElem', 'TIMHologramElem'] });
+  count(metrics, moderated, { elementTypes: [] });
+  const sampled = lines(await text(metrics), 'tencent_chat_moderated_elements_total');
+  assert.is(sampled.length, elementTypeLabels.length);
+  assert.equal(
+    sampled.filter(line => !line.endsWith(' 0')),
+    [
+      'tencent_chat_moderated_elements_total{msg_type="TIMTextElem"} 1',
+      'tencent_chat_moderated_elements_total{msg_type="TIMImageElem"} 2',
+      'tencent_chat_moderated_elements_total{msg_type="other"} 1',
+    ],
+  );
 });
 
 metric('says that the oldest undelivered exception is of now when none waits', async () => {
