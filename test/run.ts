@@ -4,7 +4,8 @@
  *     npm test                    all of them
  *     npm test -- journal parse   those whose path holds one of the words
  *
- * Ends with the line `N passed, N failed`. Debian's Prometheus is installed when it is missing and this is root.
+ * Ends with the line `N passed, N failed`. Debian's Prometheus and Alertmanager are installed when they are
+ * missing and this is root.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -19,7 +20,7 @@ const files = globSync('**/*.test.ts', { cwd: root })
   .filter(file => words.length === 0 || words.some(word => file.includes(word)))
   .sort();
 
-requirePrometheus();
+requirePrometheusAndAlertmanager();
 let passed = 0;
 let failed = 0;
 for (const file of files) {
@@ -65,16 +66,22 @@ async function runFile(path: string): Promise<{ passed: number; failed: number }
   return result;
 }
 
-function requirePrometheus(): void {
-  if (spawnSync('promtool', ['--version']).status === 0) return;
+/** The tests start their own on free ports: it does not matter whether Debian's packages start theirs on the usual ones. */
+function requirePrometheusAndAlertmanager(): void {
+  const isThere = () => ['promtool', 'amtool'].every(tool => spawnSync(tool, ['--version']).status === 0);
+  if (isThere()) return;
+  const packages = ['prometheus', 'prometheus-alertmanager'];
   const isRoot = process.getuid?.() === 0;
   if (isRoot && spawnSync('apt-get', ['--version']).status === 0) {
-    process.stdout.write("installing Debian's prometheus, which the tests scrape with\n");
+    process.stdout.write(`installing Debian's ${packages.join(' and ')}, which the tests run\n`);
     spawnSync('apt-get', ['update', '-qq'], { stdio: 'inherit' });
-    const options = ['install', '-qq', '--no-install-recommends', 'prometheus'];
+    const options = ['install', '-qq', '--no-install-recommends', ...packages];
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    if (spawnSync('apt-get', options, { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0) return;
+    spawnSync('apt-get', options, { stdio: ['ignore', 'ignore', 'inherit'], env });
+    if (isThere()) return;
   }
-  process.stderr.write('the tests need prometheus and promtool: apt-get install prometheus\n');
+  process.stderr.write(
+    `the tests need prometheus, promtool, prometheus-alertmanager and amtool: apt-get install ${packages.join(' ')}\n`,
+  );
   process.exit(1);
 }

@@ -43,9 +43,12 @@ interface Vector {
 
 /**
  * Resolves when Prometheus is ready. `config` is its configuration file as an object; what it leaves out of `global`
- * is set to scrape and evaluate every second. Exemplars are stored.
+ * is set to scrape and evaluate every second. Exemplars are stored. `flags`: more of the command line.
  */
-export async function startPrometheus(config: Record<string, unknown>): Promise<Prometheus> {
+export async function startPrometheus(
+  config: Record<string, unknown>,
+  flags: readonly string[] = [],
+): Promise<Prometheus> {
   const directory = await mkdtemp(join(tmpdir(), 'prometheus-'));
   const configFile = join(directory, 'prometheus.json');
   const global = { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' };
@@ -58,6 +61,7 @@ export async function startPrometheus(config: Record<string, unknown>): Promise<
       `--storage.tsdb.path=${join(directory, 'data')}`,
       '--web.listen-address=127.0.0.1:0',
       '--enable-feature=exemplar-storage',
+      ...flags,
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
