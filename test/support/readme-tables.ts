@@ -16,6 +16,7 @@ import { parseParameters } from '../../src/callback/parameters.ts';
 import { parseBody, readException } from '../../src/callback/parse.ts';
 import { type ExceptionRecord, type Privacy, toRecord } from '../../src/callback/record.ts';
 import { secretNames, settings } from '../../src/config.ts';
+import { alertGroups } from '../../src/grafana/rules/files.ts';
 import * as answers from '../../src/http/answers.ts';
 import { type MetricRow, metricTable, type Outcome } from '../../src/metrics/table.ts';
 import { toLogRecord, toSpan } from '../../src/telemetry/mapping.ts';
@@ -28,6 +29,7 @@ const tables: Record<string, () => string> = {
   metrics: metricsTable,
   answers: answersTable,
   attributes: attributesTable,
+  alerts: alertsTable,
 };
 
 /** The README with every table as it should be. Throws when a table has no place in it, or a place no table. */
@@ -170,6 +172,19 @@ function recordOf(text: string, query: string, privacy: Privacy): ExceptionRecor
 function attributesOf(record: ExceptionRecord) {
   const origin = { resource: emptyResource(), scope: { name: '' } };
   return { span: toSpan(record, origin).attributes, log: toLogRecord(record, origin).attributes };
+}
+
+function alertsTable(): string {
+  const rows = alertGroups.flatMap(({ rules }) => rules);
+  return table(
+    ['Alert and its runbook', 'Severity', 'Says', 'After'],
+    rows.map(({ name, severity, summary, for: after = 'at once' }) => [
+      `[${name.replace('TencentChat', '')}](grafana/runbooks/${name}.md)`,
+      severity,
+      summary,
+      after,
+    ]),
+  );
 }
 
 function code(text: string): string {
