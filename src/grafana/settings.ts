@@ -71,14 +71,19 @@ export const thresholds = {
     why: 'Of the peak that the middle one of the last seven days reached: what happens every other day is no news.',
   },
   usualPeakMax: {
-    value: 3,
+    value: 2.5,
     unit: 'factor',
-    why: 'However noisy a category is, three times the band is told.',
+    why: 'However noisy a category is, two and a half times the band is told.',
   },
   activityMax: {
     value: 3,
     unit: 'factor',
     why: 'Of an ordinary day. A promotion lifts an app two- or threefold; more than that should be looked at.',
+  },
+  weeklyShowMax: {
+    value: 1.7,
+    unit: 'factor',
+    why: 'Of the usual: so far is last week’s same hour believed. A weekly show adds half; more may have been an incident.',
   },
   unlearnedGrowth: {
     value: 1.6,

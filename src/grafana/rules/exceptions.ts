@@ -60,17 +60,22 @@ function usualHour(average: string): string {
   return middle(...week.map(day => `${average} offset ${24 * day - 1}h30m`));
 }
 
-/** The same hour a week ago. */
-function hourOfLastWeek(average: string): string {
-  return `${average} offset 167h30m`;
-}
-
 /**
- * While there are not yet three days to learn from: the last two hours, once one of them is there, and what a morning
- * adds. Not the last quarter of an hour, in which an incident may have begun.
+ * What is expected now of `series`. From three days of history on: usual times activity, or the same hour a week ago
+ * where that was more (weekly shows); no more than a show adds, for there may have been an incident in that hour.
+ * Before, and where the history has a hole: the last two hours, once one of them is there, and what a morning adds; not
+ * the last quarter of an hour, in which an incident may have begun.
  */
-function unlearned(series: string, average: string): string {
-  return `${t.unlearnedGrowth} * (avg_over_time(${series}[2h] offset 15m) and count_over_time(${series}[2h:10m] offset 15m) >= 6 unless ${average} offset 71h30m)`;
+function expectedNow(series: string, usual: string, average: string): string {
+  const usualNow = `(${usual} * on (job) group_left () ${activity})`;
+  const lastWeek = `${average} offset 167h30m`;
+  const learned = `${average} offset 71h30m`;
+  const lastHours = `avg_over_time(${series}[2h] offset 15m) and count_over_time(${series}[2h:10m] offset 15m) >= 6`;
+  return larger(
+    `(${usualNow} and ${learned})`,
+    `(${smaller(lastWeek, `(${t.weeklyShowMax} * ${usualNow} + 1)`)} and ${lastWeek})`,
+    `${t.unlearnedGrowth} * (${lastHours} unless ${learned})`,
+  );
 }
 
 /** A ratio for large counts, a multiple of the Poisson deviation for small ones, a handful for none at all. */
@@ -194,20 +199,12 @@ or on (job)
   },
   {
     record: `${byCategory}_expected`,
-    expr: larger(
-      `(${byCategory}_usual * on (job) group_left () ${activity})`,
-      hourOfLastWeek(`${byCategory}_avg1h`),
-      unlearned(byCategory, `${byCategory}_avg1h`),
-    ),
-    why: 'Usual times activity; or the same hour a week ago where that was more (weekly shows); or the last two hours in the first three days.',
+    expr: expectedNow(byCategory, `${byCategory}_usual`, `${byCategory}_avg1h`),
+    why: 'Usual times activity; or the same hour a week ago where that was more (weekly shows), as far as a show goes; or, in the first three days, what the last two hours had.',
   },
   {
     record: `${senders}:expected`,
-    expr: larger(
-      `(${senders}:usual * on (job) group_left () ${activity})`,
-      hourOfLastWeek(`${senders}:avg1h`),
-      unlearned(`${senders}:sum`, `${senders}:avg1h`),
-    ),
+    expr: expectedNow(`${senders}:sum`, `${senders}:usual`, `${senders}:avg1h`),
     why: 'Like the exceptions.',
   },
   {

@@ -14,6 +14,7 @@ const learning = [
   'usualPeakMargin',
   'usualPeakMax',
   'activityMax',
+  'weeklyShowMax',
   'unlearnedGrowth',
 ] as const satisfies ThresholdName[];
 const budget = ['slowAnswer', 'callbackBudget'] as const satisfies ThresholdName[];
