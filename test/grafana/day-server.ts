@@ -6,15 +6,14 @@
  * For pictures of the dashboards: draw `grafana/dashboards/*.json` over that address, up to that end, with a scrape
  * interval of 60 s, and keep them as `grafana/pictures/<uid>.png`.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { dashboards } from '../../src/grafana/dashboards/files.ts';
 import { recordingGroups } from '../../src/grafana/rules/files.ts';
 import type { RecordingRule } from '../../src/grafana/rules/model.ts';
+import { servePrometheus } from '../support/prometheus.ts';
 import { type DayOptions, dayEnd, dayStart, weekStart, writeDay } from './day.ts';
 
 export interface DayServer {
@@ -28,6 +27,9 @@ interface Matrix {
 
 /** For pictures. A test can do with less. */
 export const pictureOptions: DayOptions = { dayStepSeconds: 60, weekStepSeconds: 120, combinations: 8 };
+
+/** The day is of the past. */
+const keepAll = ['--storage.tsdb.retention.time=10y'];
 
 /** Resolves when the day can be queried. */
 export async function startDayServer(options: DayOptions): Promise<DayServer> {
@@ -46,7 +48,7 @@ export async function startDayServer(options: DayOptions): Promise<DayServer> {
       await record(directory, ready, options);
       waiting = waiting.filter(rule => !ready.includes(rule));
     }
-    const server = await serve(directory);
+    const server = await servePrometheus(directory, {}, keepAll);
     return {
       url: server.url,
       async close() {
@@ -99,7 +101,7 @@ function backfill(directory: string, text: string) {
 }
 
 async function record(directory: string, rules: readonly RecordingRule[], options: DayOptions) {
-  const server = await serve(directory);
+  const server = await servePrometheus(directory, {}, keepAll);
   const parts: string[] = [];
   try {
     for (const { record, expr } of rules) {
@@ -132,39 +134,6 @@ async function record(directory: string, rules: readonly RecordingRule[], option
   await writeFile(text, `${parts.join('')}# EOF\n`);
   backfill(directory, text);
   await rm(text);
-}
-
-/** Prometheus over the blocks in `directory`; it scrapes nothing. */
-async function serve(directory: string): Promise<DayServer> {
-  const config = join(directory, 'prometheus.yml');
-  await writeFile(config, '');
-  const server = spawn(
-    'prometheus',
-    [
-      `--config.file=${config}`,
-      `--storage.tsdb.path=${join(directory, 'data')}`,
-      '--storage.tsdb.retention.time=10y',
-      '--web.listen-address=127.0.0.1:0',
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  const exited = once(server, 'exit');
-  const close = async () => {
-    server.kill('SIGTERM');
-    await exited;
-  };
-  let address = '';
-  const log: string[] = [];
-  for await (const line of createInterface({ input: server.stderr })) {
-    log.push(line);
-    address = /msg="Listening on" address=(\S+)/.exec(line)?.[1] ?? address;
-    if (line.includes('Server is ready to receive web requests')) {
-      server.stderr.resume();
-      return { url: `http://${address}`, close };
-    }
-  }
-  await close();
-  throw new Error(`prometheus did not start:\n${log.join('\n')}`);
 }
 
 if (import.meta.main) {

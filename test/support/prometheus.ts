@@ -42,35 +42,31 @@ interface Vector {
 }
 
 /**
- * Resolves when Prometheus is ready. `config` is its configuration file as an object; what it leaves out of `global`
- * is set to scrape and evaluate every second. Exemplars are stored. `flags`: more of the command line.
+ * Prometheus itself, on a free port, with its data in `directory`/data. Resolves when it listens and is ready, which it
+ * may say in either order. `config` is its configuration file as an object; `flags`: more of the command line.
  */
-export async function startPrometheus(
+export async function servePrometheus(
+  directory: string,
   config: Record<string, unknown>,
   flags: readonly string[] = [],
-): Promise<Prometheus> {
-  const directory = await mkdtemp(join(tmpdir(), 'prometheus-'));
+): Promise<{ url: string; close(): Promise<void> }> {
   const configFile = join(directory, 'prometheus.json');
-  const global = { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' };
   // Every JSON document is a YAML document.
-  await writeFile(configFile, JSON.stringify({ ...config, global: { ...global, ...(config.global ?? {}) } }));
+  await writeFile(configFile, JSON.stringify(config));
   const server = spawn(
     'prometheus',
     [
       `--config.file=${configFile}`,
       `--storage.tsdb.path=${join(directory, 'data')}`,
       '--web.listen-address=127.0.0.1:0',
-      '--enable-feature=exemplar-storage',
       ...flags,
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
   const exited = once(server, 'exit');
-
   async function close() {
     server.kill('SIGTERM');
     await exited;
-    await rm(directory, { recursive: true, force: true });
   }
 
   let address = '';
@@ -80,14 +76,29 @@ export async function startPrometheus(
     log.push(line);
     address = /msg="Listening on" address=(\S+)/.exec(line)?.[1] ?? address;
     isReady ||= line.includes('Server is ready to receive web requests');
-    if (address !== '' && isReady) break;
+    if (address === '' || !isReady) continue;
+    server.stderr.resume();
+    return { url: `http://${address}`, close };
   }
-  if (!isReady) {
-    await close();
-    throw new Error(`prometheus did not start:\n${log.join('\n')}`);
-  }
-  server.stderr.resume();
-  const url = `http://${address}`;
+  await close();
+  throw new Error(`prometheus did not start:\n${log.join('\n')}`);
+}
+
+/**
+ * A Prometheus that scrapes. What `config` leaves out of `global` is set to scrape and evaluate every second. Exemplars
+ * are stored.
+ */
+export async function startPrometheus(
+  config: Record<string, unknown>,
+  flags: readonly string[] = [],
+): Promise<Prometheus> {
+  const directory = await mkdtemp(join(tmpdir(), 'prometheus-'));
+  const global = { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' };
+  const { url, close } = await servePrometheus(
+    directory,
+    { ...config, global: { ...global, ...(config.global ?? {}) } },
+    ['--enable-feature=exemplar-storage', ...flags],
+  );
 
   async function get<T>(path: string, parameters: Record<string, string> = {}): Promise<T> {
     const response = await fetch(`${url}/api/v1/${path}?${new URLSearchParams(parameters)}`);
@@ -113,7 +124,10 @@ export async function startPrometheus(
       const { activeTargets } = await get<{ activeTargets: Target[] }>('targets');
       return activeTargets;
     },
-    close,
+    async close() {
+      await close();
+      await rm(directory, { recursive: true, force: true });
+    },
   };
 }
 
