@@ -133,7 +133,7 @@ export const thresholds = {
     why: 'Silence for as long as so many usually take. They come in clusters of two or three, so these are about ten chances.',
   },
   stoppedHours: {
-    value: 6,
+    value: 7,
     unit: 'count',
     why: 'Hours with any exception that a silent day or two would usually have. Counted in hours, a bot’s thousand weigh as one.',
   },

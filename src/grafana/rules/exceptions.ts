@@ -460,11 +460,11 @@ and on (job) count_over_time(${all}[1d:10m] offset 15m) > 72`,
   and on (job) ${all} offset 3d`,
           ),
         ),
-        ...[1, 2].map(days =>
+        ...[24, 36, 48].map(hours =>
           silent(
-            `${days}d`,
-            `${days} * ${middle(...week.map(day => `${activeHours} offset ${day}d`))} >= ${t.stoppedHours}
-  and on (job) ${activeHours} offset ${days + 3}d`,
+            `${hours}h`,
+            `${hours / 24} * ${middle(...week.map(day => `${activeHours} offset ${day}d`))} >= ${t.stoppedHours}
+  and on (job) ${activeHours} offset ${72 + hours}h`,
           ),
         ),
         silent(
