@@ -18,7 +18,16 @@ export const jobName = 'tencent-chat-exporter';
 /** One number of an alert or of the learned band, with what it means and why it stands where it stands. */
 export interface Threshold {
   value: number;
-  unit: 'exceptions' | 'callbacks' | 'senders' | 'seconds' | 'ratio' | 'factor' | 'restarts' | 'count';
+  unit:
+    | 'exceptions'
+    | 'callbacks'
+    | 'senders'
+    | 'seconds'
+    | 'minutes'
+    | 'ratio'
+    | 'factor'
+    | 'restarts'
+    | 'count';
   why: string;
 }
 
@@ -65,6 +74,21 @@ export const thresholds = {
     unit: 'exceptions',
     why: 'In five minutes, of what is more than expected, in every category. A person gives up sooner; a program goes on.',
   },
+  surgeFar: {
+    value: 1.5,
+    unit: 'factor',
+    why: 'Of the limit: told at once. What is nearer to it must stay there.',
+  },
+  surgeMinutes: {
+    value: 2,
+    unit: 'minutes',
+    why: 'At the limit. A cluster of a few users passes it for one.',
+  },
+  rateLimitMinutes: {
+    value: 6,
+    unit: 'minutes',
+    why: 'The same of frequency limits: half a dozen people in one hot room meet theirs together, for some minutes.',
+  },
   usualPeakMargin: {
     value: 1.4,
     unit: 'factor',
@@ -89,6 +113,11 @@ export const thresholds = {
     value: 1.6,
     unit: 'factor',
     why: 'Of the last two hours, as long as there are not yet three days to learn from: so fast does a morning rise.',
+  },
+  unlearnedMost: {
+    value: 2,
+    unit: 'factor',
+    why: 'Of what three fifths of those two hours stay below: a bot’s half hour, or an incident’s, is not the level.',
   },
   internalErrorsUnlearned: {
     value: 10,

@@ -64,17 +64,22 @@ function usualHour(average: string): string {
  * What is expected now of `series`. From three days of history on: usual times activity, or the same hour a week ago
  * where that was more (weekly shows); no more than a show adds, for there may have been an incident in that hour.
  * Before, and where the history has a hole: the last two hours, once one of them is there, and what a morning adds; not
- * the last quarter of an hour, in which an incident may have begun.
+ * the last quarter of an hour, in which an incident may have begun, and no more than what most of that time had, or a
+ * bot's half hour would hide the next incident.
  */
 function expectedNow(series: string, usual: string, average: string): string {
   const usualNow = `(${usual} * on (job) group_left () ${activity})`;
   const lastWeek = `${average} offset 167h30m`;
   const learned = `${average} offset 71h30m`;
-  const lastHours = `avg_over_time(${series}[2h] offset 15m) and count_over_time(${series}[2h:10m] offset 15m) >= 6`;
+  const lastHours = smaller(
+    `avg_over_time(${series}[2h] offset 15m)`,
+    `(${t.unlearnedMost} * quantile_over_time(0.6, ${series}[2h] offset 15m) + 1)`,
+  );
+  const isThere = `count_over_time(${series}[2h:10m] offset 15m) >= 6`;
   return larger(
     `(${usualNow} and ${learned})`,
     `(${smaller(lastWeek, `(${t.weeklyShowMax} * ${usualNow} + 1)`)} and ${lastWeek})`,
-    `${t.unlearnedGrowth} * (${lastHours} unless ${learned})`,
+    `${t.unlearnedGrowth} * (${lastHours} and ${isThere} unless ${learned})`,
   );
 }
 
@@ -302,14 +307,22 @@ export const exceptionRecordingGroups: readonly RuleGroup<RecordingRule>[] = [
   },
 ];
 
-/** A category's exceptions while it is at its limit, of five minutes or of an hour. `matcher` chooses the categories. */
-function surges(matcher: string): string {
+/**
+ * A category's exceptions while it is far above its limit, or has stayed above it for some minutes, or is so over an
+ * hour and not over yet. `matcher` chooses the categories.
+ */
+function surges(matcher: string, steadyMinutes: number): string {
+  // Half a minute less, so that the rule's evaluations in it are as many as the minutes, wherever the window closes.
+  const window = `${60 * steadyMinutes - 30}s`;
   return `${byCategory}{${matcher}}
 and
 (
-  ${surge} >= ${surge}_limit
+  ${surge} >= ${t.surgeFar} * ${surge}_limit
+  or
+  min_over_time(${surge}[${window}]) >= ${surge}_limit
   or
   ${surgeOfHour} >= ${surgeOfHour}_limit
+  and ${byCategory} > ${byCategory}_expected
 )`;
 }
 
@@ -318,6 +331,8 @@ interface Surge {
   category: ErrorCategory;
   summary: string;
   dashboard: Alert['dashboard'];
+  /** The surge's own, where it is not `surgeMinutes`. */
+  steadyMinutes?: number;
   why: string;
 }
 
@@ -343,7 +358,8 @@ const surgeAlerts: Surge[] = [
     category: 'rate_limited',
     summary: 'Group messages are hitting frequency limits far more than usual.',
     dashboard: codeDashboard,
-    why: 'One busy bot, or one hot room every evening, is limited all the time: neither passes.',
+    steadyMinutes: t.rateLimitMinutes,
+    why: 'One busy bot, or one hot room every evening, is limited all the time: neither passes. A room is hot for a few minutes.',
   },
   {
     name: 'TencentChatMassMute',
@@ -371,7 +387,7 @@ export const exceptionAlertGroup: RuleGroup<Alert> = {
     {
       name: 'TencentChatServerInternalErrors',
       severity: 'critical',
-      expr: `${surges('error_category="internal_error"')}
+      expr: `${surges('error_category="internal_error"', t.surgeMinutes)}
 or
 (
   ${byCategory}{error_category="internal_error"} >= ${t.internalErrorsUnlearned}
@@ -389,7 +405,7 @@ or
     {
       name: 'TencentChatExceptionSpike',
       severity: 'warning',
-      expr: surges(`error_category!~"${otherwiseTold.join('|')}"`),
+      expr: surges(`error_category!~"${otherwiseTold.join('|')}"`, t.surgeMinutes),
       ...surgeTimes,
       summary: 'Group message exceptions are far above their usual level.',
       description,
@@ -397,10 +413,10 @@ or
       why: 'The categories without an alert of their own.',
     },
     ...surgeAlerts.map(
-      ({ name, category, summary, dashboard, why }): Alert => ({
+      ({ name, category, summary, dashboard, why, steadyMinutes = t.surgeMinutes }): Alert => ({
         name,
         severity: 'warning',
-        expr: surges(`error_category="${category}"`),
+        expr: surges(`error_category="${category}"`, steadyMinutes),
         ...surgeTimes,
         summary,
         description,
