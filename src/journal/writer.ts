@@ -152,11 +152,8 @@ export class JournalWriter<Entry extends JournalEntry> {
   #settleLate(): void {
     const now = performance.now();
     for (const waiting of [this.#underway, this.#queue]) {
-      // In order of arrival, and all with the same time to be answered in.
-      for (const { answerBy, resolve } of waiting) {
-        if (answerBy > now) break;
-        resolve('late');
-      }
+      // Not in the order of `answerBy`: a callback whose body came slowly has less time left than those before it.
+      for (const { answerBy, resolve } of waiting) if (answerBy <= now) resolve('late');
     }
   }
 
@@ -195,6 +192,8 @@ export class JournalWriter<Entry extends JournalEntry> {
       }
     }
     this.#report({ type: 'unwritten', count: this.#unwritten.size });
+    // The try that the failed append asked for may have come while nothing was put aside yet.
+    if (this.#unwritten.size > 0 && this.#retry === undefined && !this.#isRetryDue) this.#armRetry();
   }
 
   /** One batch of what was put aside. Some of it may be stored already, after a failed sync: that changes nothing. */
@@ -220,7 +219,10 @@ export class JournalWriter<Entry extends JournalEntry> {
 
   #armRetry(): void {
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#retryNow(), this.#retryInMs);
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#retryNow();
+    }, this.#retryInMs);
     this.#retryInMs = Math.min(this.#retryInMs * 2, retryLastMs);
   }
 

@@ -278,7 +278,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
       }
       const startedAt = now();
       const at = monotonicNow();
-      for (const { receivedAt, errorCategory, senderHash, groupHash } of recent) {
+      // The journal's order is that of storing; after a clock that was set back it is not that of receipt.
+      const inOrder = recent.toSorted((a, b) => a.receivedAt - b.receivedAt);
+      for (const { receivedAt, errorCategory, senderHash, groupHash } of inOrder) {
         distinct.add(errorCategory, senderHash, groupHash, at - finite(startedAt - receivedAt));
         lastExceptionAt = Math.max(lastExceptionAt, receivedAt);
       }

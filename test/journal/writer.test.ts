@@ -13,6 +13,8 @@ class FakeJournal implements Pick<Journal, 'append' | 'known'> {
   readonly batches: string[][] = [];
   isBroken = false;
   canBeRead = true;
+  /** Whether an identity is known is said only after `release` while this is set. */
+  isReadHeld = false;
   /** Stores, and then says that it failed: what a failed sync may look like. */
   failsAfterStoring = false;
   /** Appends wait until `release` while this is set. */
@@ -35,6 +37,7 @@ class FakeJournal implements Pick<Journal, 'append' | 'known'> {
 
   async known(identities: readonly string[]): Promise<boolean[]> {
     if (!this.canBeRead) throw new Error('the disk is gone');
+    if (this.isReadHeld) await once(this.#told, 'release');
     return identities.map(identity => this.stored.has(identity));
   }
 
@@ -220,6 +223,17 @@ writerSuite(
   },
 );
 
+writerSuite('answers late whose time is up, also behind one that has more of it', async () => {
+  const { append, journal } = setUp();
+  journal.isHeld = true;
+  const startedAt = performance.now();
+  const patient = append(newEntry(1), startedAt + 1_500);
+  assert.is(await append(newEntry(2), startedAt + 20), 'late');
+  assert.ok(performance.now() - startedAt < 1_000);
+  journal.release();
+  assert.is(await patient, 'new');
+});
+
 writerSuite('takes an exception for new when the journal cannot even be read', async () => {
   const { append, journal } = setUp();
   await append(newEntry(1));
@@ -255,6 +269,25 @@ writerSuite('tries again after 0.25, 0.5, 1, 2, 4, 5 and 5 seconds', async () =>
     await settle();
     assert.is(journal.batches.length, index + 2, `after ${ms} ms`);
   }
+});
+
+writerSuite('tries again though the first try was due before anything was put aside', async () => {
+  const { append, journal, writer } = setUp();
+  mock.timers.enable({ apis: ['setTimeout'] });
+  journal.isBroken = true;
+  journal.isReadHeld = true;
+  const appended = append(newEntry(1));
+  await settle();
+  mock.timers.tick(250);
+  journal.isReadHeld = false;
+  journal.release();
+  assert.is(await appended, 'new');
+  journal.isBroken = false;
+  await settle();
+  mock.timers.tick(500);
+  await settle();
+  assert.is(writer.unwrittenCount, 0);
+  assert.ok(journal.stored.has(identityOf(1)));
 });
 
 writerSuite('begins with 0.25 seconds again after it was up', async () => {
