@@ -1,15 +1,15 @@
 /** The journal's disk is filled to its last byte, and freed, twice, under load. Needs to mount a tmpfs: root. */
-import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { cleanUp, onCleanUp, temporaryDirectory } from '../support/clean-up.ts';
+import { cleanUp, onCleanUp } from '../support/clean-up.ts';
 import { type Exporter, startExporter } from '../support/exporter.ts';
 import { exceptionNumber, Oracle } from '../support/oracle.ts';
 import { startOtlpReceiver } from '../support/otlp-receiver.ts';
 import { until } from '../support/prometheus.ts';
 import { newSeed } from '../support/random.ts';
+import { fillDisk, mountDisk } from '../support/small-disk.ts';
 
 const disk = suite('disk full');
 disk.after.each(cleanUp);
@@ -17,38 +17,11 @@ disk.after.each(cleanUp);
 /** Room for the journal and its write-ahead log. */
 const diskMegabytes = 48;
 
-/** A file system of its own, or why there is none. */
-function mountDisk(): { directory: string } | { problem: string } {
-  const directory = temporaryDirectory();
-  const args = ['-t', 'tmpfs', '-o', `size=${diskMegabytes}m`, 'tmpfs', directory];
-  const { status, stderr, error } = spawnSync('mount', args, { encoding: 'utf8' });
-  if (status !== 0) return { problem: error?.message ?? stderr.trim() };
-  // Lazily: the exporter that holds the journal is ended before, but a failed test must not leave the mount.
-  onCleanUp(() => spawnSync('umount', ['--lazy', directory]));
-  return { directory };
-}
-
-/** Fills what is left, to the last byte. */
-function fill(file: string): void {
-  const descriptor = openSync(file, 'w');
-  const block = Buffer.alloc(64 * 1024);
-  let bytes = block.length;
-  while (bytes > 0) {
-    try {
-      writeSync(descriptor, block, 0, bytes);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-      bytes >>= 1;
-    }
-  }
-  closeSync(descriptor);
-}
-
 const read = async (exporter: Exporter, name: string) =>
   (await exporter.metrics()).sum(`tencent_chat_${name}`);
 
 async function fillTwice(): Promise<void> {
-  const mounted = mountDisk();
+  const mounted = mountDisk(diskMegabytes);
   if ('problem' in mounted) {
     console.log(`\ndisk full: SKIPPED, no tmpfs can be mounted here: ${mounted.problem}`);
     return;
@@ -72,7 +45,7 @@ async function fillTwice(): Promise<void> {
     oracle.start(exporter.callbackUrl);
     await until(async () => (await read(exporter, 'telemetry_backlog_events')) > 100, `a backlog, ${time}`);
     const durable = oracle.sentCount - 8 * 2;
-    fill(filler);
+    fillDisk(filler);
     await until(async () => (await read(exporter, 'journal_up')) === 0, `the journal to be down, ${time}`);
     const held = await until(async () => {
       const count = await read(exporter, 'journal_unwritten_events');

@@ -42,6 +42,8 @@ export interface OracleOptions {
   pauseMs?: number;
   /** Fields of every exception, over those that follow from its number. */
   overrides?: Record<string, unknown>;
+  /** The query string of each callback, for one that must be signed anew. */
+  query?: () => string;
 }
 
 export class Oracle {
@@ -61,7 +63,14 @@ export class Oracle {
   #connections: Promise<void>[] = [];
 
   constructor(options: OracleOptions) {
-    this.#options = { connections: 16, repeatedShare: 0.1, pauseMs: 0, overrides: {}, ...options };
+    this.#options = {
+      connections: 16,
+      repeatedShare: 0.1,
+      pauseMs: 0,
+      overrides: {},
+      query: sampleQuery,
+      ...options,
+    };
     this.#random = createRandom(options.seed);
   }
 
@@ -108,13 +117,13 @@ export class Oracle {
 
   async #run(callbackUrl: string, next: () => number | undefined): Promise<void> {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    const url = `${callbackUrl}?${sampleQuery()}`;
-    const { pauseMs, overrides } = this.#options;
+    const { pauseMs, overrides, query } = this.#options;
     while (this.#isRunning) {
       const number = next();
       if (number === undefined) break;
       const isKnown = this.acknowledged.has(number);
       if (!isKnown) this.unanswered.add(number);
+      const url = `${callbackUrl}?${query()}`;
       const sentAt = performance.now();
       try {
         const { status } = await send(url, { method: 'POST', body: exceptionBody(number, overrides), agent });
