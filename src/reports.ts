@@ -21,12 +21,23 @@ export function createReports(metrics: Metrics, log: Log): Reports {
         case 'damage':
           metrics.journalFailed();
           for (const signal of report.deadLettered) metrics.deadLettered(signal);
-          log.error(`the journal's row ${report.row} of ${report.table} fails its checksum`, {
-            remedy:
-              report.table === 'outbox'
-                ? 'it was set aside as a dead letter'
-                : 'its count is shown as it was read',
+          log.error(`the journal's row ${report.row} of ${report.table} is damaged`, {
+            remedy: remedyOf(report),
           });
+          break;
+        case 'lost':
+          metrics.journalFailed();
+          log.error(
+            'the journal holds fewer exceptions than were acknowledged: its file or its log was damaged, lost, or replaced',
+            { missing: report.count },
+          );
+          break;
+        case 'reindexed':
+          metrics.journalFailed();
+          log.error(
+            "the journal's index of identities was damaged and made anew; duplicates of some exceptions may count again",
+            { problem: report.problem },
+          );
           break;
         case 'dropped':
           metrics.dropped(report.signal, 'journal_full', report.count);
@@ -104,4 +115,20 @@ export function createReports(metrics: Metrics, log: Log): Reports {
       }
     },
   };
+}
+
+/** What became of it, for whoever reads the log. */
+function remedyOf({ table, deadLettered }: Extract<JournalReport, { type: 'damage' }>): string {
+  switch (table) {
+    case 'totals':
+      return 'its count is shown as it was read';
+    case 'outbox':
+      return deadLettered.length > 0
+        ? 'it was set aside as a dead letter'
+        : 'it is gone and is not delivered';
+    case 'cursors':
+      return 'delivery begins again with the oldest record';
+    case 'meta':
+      return 'the key of all hashes is another one: restore it from a backup, or go on with new hashes';
+  }
 }

@@ -4,7 +4,7 @@
  *     npm test                    all of them
  *     npm test -- journal parse   those whose path holds one of the words
  *
- * Ends with the line `N passed, N failed`. Debian's Prometheus and Alertmanager are installed when they are
+ * Ends with the line `N passed, N failed`. Debian's Prometheus and Alertmanager, and gcc, are installed when they are
  * missing and this is root.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -20,7 +20,7 @@ const files = globSync('**/*.test.ts', { cwd: root })
   .filter(file => words.length === 0 || words.some(word => file.includes(word)))
   .sort();
 
-requirePrometheusAndAlertmanager();
+requireTools();
 let passed = 0;
 let failed = 0;
 for (const file of files) {
@@ -66,22 +66,34 @@ async function runFile(path: string): Promise<{ passed: number; failed: number }
   return result;
 }
 
-/** The tests start their own on free ports: it does not matter whether Debian's packages start theirs on the usual ones. */
-function requirePrometheusAndAlertmanager(): void {
-  const isThere = () => ['promtool', 'amtool'].every(tool => spawnSync(tool, ['--version']).status === 0);
-  if (isThere()) return;
-  const packages = ['prometheus', 'prometheus-alertmanager'];
+/**
+ * The tests start their own Prometheus on free ports: it does not matter whether Debian's packages start theirs on the
+ * usual ones. With gcc the fault suite compiles its failing disk, for which it needs libc's headers.
+ */
+function requireTools(): void {
+  const runs = (command: string, args: string[], input = ''): boolean =>
+    spawnSync(command, args, { input }).status === 0;
+  const tools: { packages: string[]; isThere: () => boolean }[] = [
+    { packages: ['prometheus'], isThere: () => runs('promtool', ['--version']) },
+    { packages: ['prometheus-alertmanager'], isThere: () => runs('amtool', ['--version']) },
+    {
+      packages: ['gcc', 'libc6-dev'],
+      isThere: () => runs('gcc', ['-xc', '-fsyntax-only', '-'], '#include <dlfcn.h>\n'),
+    },
+  ];
+  const missing = (): string[] =>
+    tools.filter(({ isThere }) => !isThere()).flatMap(({ packages }) => packages);
+  const packages = missing();
+  if (packages.length === 0) return;
   const isRoot = process.getuid?.() === 0;
   if (isRoot && spawnSync('apt-get', ['--version']).status === 0) {
-    process.stdout.write(`installing Debian's ${packages.join(' and ')}, which the tests run\n`);
+    process.stdout.write(`installing Debian's ${packages.join(', ')}, which the tests run\n`);
     spawnSync('apt-get', ['update', '-qq'], { stdio: 'inherit' });
     const options = ['install', '-qq', '--no-install-recommends', ...packages];
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     spawnSync('apt-get', options, { stdio: ['ignore', 'ignore', 'inherit'], env });
-    if (isThere()) return;
+    if (missing().length === 0) return;
   }
-  process.stderr.write(
-    `the tests need prometheus, promtool, prometheus-alertmanager and amtool: apt-get install ${packages.join(' ')}\n`,
-  );
+  process.stderr.write(`the tests need what Debian has in these: apt-get install ${missing().join(' ')}\n`);
   process.exit(1);
 }

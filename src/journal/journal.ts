@@ -76,8 +76,20 @@ export interface JournalStats {
 /** What a journal tells unasked, so that metrics and logs can be made of it in one place. */
 export type JournalReport =
   | { type: 'stats'; stats: JournalStats }
-  /** A row failed its checksum; an outbox row was set aside as a dead letter of these signals. */
-  | { type: 'damage'; table: 'totals' | 'outbox'; row: number; deadLettered: Signal[] }
+  /**
+   * A row failed its checksum. One of the outbox was set aside as a dead letter of these signals, or is not there any
+   * more; after damaged cursors delivery begins again with the oldest record; a damaged key of `meta` makes other hashes.
+   */
+  | {
+      type: 'damage';
+      table: 'totals' | 'outbox' | 'cursors' | 'meta';
+      row: number;
+      deadLettered: Signal[];
+    }
+  /** The journal holds fewer exceptions than were acknowledged: its log or its file was damaged, lost, or replaced. */
+  | { type: 'lost'; count: number }
+  /** Identities and their index did not agree; it was made anew. Duplicates of some exceptions may count again. */
+  | { type: 'reindexed'; problem: string }
   | { type: 'dropped'; signal: Signal; count: number };
 
 /** One undelivered exception. `sequence` grows by one from row to row, and is never used again. */
@@ -116,7 +128,10 @@ export interface Journal extends Outbox {
    * storage unknown: append the same entries again, invariant 4 makes it right. One call at a time.
    */
   append(entries: readonly JournalEntry[]): Promise<AppendOutcome[]>;
-  /** Which of the identities are stored. Works without writing, for the time in which writing fails. */
+  /**
+   * Which of the identities are stored, by an append that resolved. Works without writing, for the time in which
+   * writing fails.
+   */
   known(identities: readonly string[]): Promise<boolean[]>;
   /** A port for `connectOutbox` in another thread: an engine with a thread of its own serves it from there. */
   outboxPort(): MessagePort;

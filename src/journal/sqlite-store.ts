@@ -13,9 +13,23 @@
  * by a power cut (with NORMAL, 142 of 200 simulated power cuts lost acknowledged rows). `locking_mode=EXCLUSIVE`: one
  * connection holds the file for as long as it lives. A second exporter on the same journal would count on totals
  * that are not its own, so it is refused; and SQLite's WAL-reset bug (mended in 3.51.3) needs two connections.
+ *
+ * A log that is damaged or gone looks to SQLite like one that ends earlier: totals would be less, and nobody told. So
+ * `<path>-count` holds how many exceptions were made durable, written after each commit and never synced: it can be
+ * behind the journal, and never ahead of it.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
@@ -51,6 +65,8 @@ const expiredPerAppended = 2;
 /** Outbox rows dropped at a time when the journal is over its size. */
 const dropChunk = 1_000;
 const deadLettersMax = 10_000;
+/** Of `<path>-count`: a 64-bit number and its CRC-32. */
+const countBytes = 12;
 /** Recent exceptions read at start, newest first: five minutes at 600 a second. */
 const recentMax = 200_000;
 
@@ -123,9 +139,20 @@ export class SqliteStore {
   #statements!: Statements;
   /** Set after an error that may have left the page cache unlike the file: the next transaction reopens. */
   #mustReopen = false;
+  /** Whether what was read from the log at opening is known to be on the disk. */
+  #isLogDurable = false;
 
   // What one connection may keep in memory, because nobody else writes.
   readonly #labelSets = new Map<number, LabelSetState>();
+  /**
+   * Above all sequences of exceptions whose append succeeded. A file that is opened anew after a failed sync may hold
+   * more: those of whom nobody was told.
+   */
+  #confirmedNext = 1;
+  /** The sum of all totals, as far as they are durable. */
+  #countedCount = 0;
+  /** The descriptor of `<path>-count`; `null` where it cannot be opened: no reason to refuse exceptions. */
+  #countFile: number | null = null;
   /** Put back as it was when a transaction fails. */
   #positions: Positions = {
     firstException: 1,
@@ -150,11 +177,21 @@ export class SqliteStore {
       throw new JournalUnusable(`${this.#path} cannot be made or written (${(error as Error).message})`);
     }
     this.#connect();
-    const key = this.#createOrRead();
-    syncDirectory(dirname(this.#path));
-    const totals = this.#readTotals();
-    this.#readPositions();
-    return { key, ...totals, recent: this.#readRecent(recentSince) };
+    try {
+      this.#makeLogDurable();
+      this.#checkIntegrity();
+      const key = this.#createOrRead();
+      syncDirectory(dirname(this.#path));
+      const totals = this.#readTotals();
+      this.#readPositions();
+      this.#checkCursors();
+      this.#checkOutbox();
+      this.#checkCount();
+      this.#confirmedNext = this.#positions.nextException;
+      return { key, ...totals, recent: this.#readRecent(recentSince) };
+    } catch (error) {
+      throw explainOpenError(error, this.#path);
+    }
   }
 
   /** Stores the batch, and returns the positions in it of the duplicates. */
@@ -204,11 +241,17 @@ export class SqliteStore {
       this.#writeCursors();
     });
     for (const [id, total] of totals) this.#labelSets.set(id, total);
+    this.#confirmedNext = this.#positions.nextException;
+    this.#countedCount += length - duplicates.length;
+    if (length > duplicates.length) this.#writeCount();
     return duplicates;
   }
 
   known(identities: readonly Uint8Array[]): boolean[] {
-    return identities.map(identity => this.#statements.selectIdentity.get(identity) !== undefined);
+    return identities.map(identity => {
+      const row = this.#statements.selectIdentity.get(identity) as { sequence: number } | undefined;
+      return row !== undefined && row.sequence < this.#confirmedNext;
+    });
   }
 
   /** Whether there is a row above `after`. A sequence above it may have been given, and its row have left again. */
@@ -227,7 +270,7 @@ export class SqliteStore {
       const rows = this.#statements.selectOutbox.all(after, limit) as unknown as (OutboxRow & {
         crc: number;
       })[];
-      const damaged = rows.filter(({ record, crc }) => crc32(record) !== crc);
+      const damaged = rows.filter(({ record, crc }) => typeof record !== 'string' || crc32(record) !== crc);
       if (damaged.length === 0) return rows.map(({ sequence, record }) => ({ sequence, record }));
       this.#setDamagedAside(damaged);
     }
@@ -269,6 +312,8 @@ export class SqliteStore {
       });
       this.#transact(() => {
         for (const signal of this.#options.signals) this.acknowledge(signal, upTo);
+        // Also where no signal is delivered any more, and no cursor moves: rows of earlier must go all the same.
+        this.#positions.areCursorsDurable = false;
         this.#writeCursors();
       });
       for (const report of dropped) if (report.count > 0) this.#options.report(report);
@@ -291,14 +336,18 @@ export class SqliteStore {
 
   close(): void {
     try {
+      this.#makeLogDurable();
       this.flush();
     } finally {
-      this.#db.close();
+      if (this.#countFile !== null) closeSync(this.#countFile);
+      // Closing writes the log back into the file: half of that on a disk that lacks the log would be damage.
+      if (this.#isLogDurable) this.#db.close();
     }
   }
 
   #connect(): void {
     this.#db = new DatabaseSync(this.#path, { timeout: lockWaitMs });
+    this.#isLogDurable = false;
     const pragma = (text: string): unknown =>
       Object.values(this.#db.prepare(`PRAGMA ${text}`).get() ?? {})[0];
     const expected = { locking_mode: 'exclusive', journal_mode: 'wal', synchronous: 2 };
@@ -347,24 +396,122 @@ export class SqliteStore {
   }
 
   #createOrRead(): Buffer {
-    const select = this.#db.prepare("SELECT value FROM meta WHERE name = 'key'");
-    const insert = this.#db.prepare("INSERT INTO meta VALUES ('key', ?) ON CONFLICT DO NOTHING");
-    if (select.get() === undefined) insert.run(randomBytes(32));
-    return Buffer.from(select.get()!.value as Uint8Array);
+    const select = this.#db.prepare('SELECT value FROM meta WHERE name = ?');
+    const insert = this.#db.prepare('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING');
+    insert.run('key', randomBytes(32));
+    const key = Buffer.from(select.get('key')!.value as Uint8Array);
+    insert.run('key_crc', crcBytes(key));
+    if (!crcBytes(key).equals(select.get('key_crc')!.value as Uint8Array)) this.#reportDamage('meta', 1);
+    return key;
+  }
+
+  /** Of the structure, of identities against their index (0.4 µs each), and of numbers that no column may hold. */
+  #checkIntegrity(): void {
+    const check = (): string =>
+      this.#db.prepare('PRAGMA integrity_check(1)').get()!.integrity_check as string;
+    const problem = check();
+    if (/ index /.test(problem)) {
+      // As it is, an identity would not be found, and its row could never be deleted.
+      this.#db.exec('REINDEX');
+      this.#options.report({ type: 'reindexed', problem });
+    }
+    const left = problem === 'ok' ? problem : check();
+    if (left !== 'ok') throw new JournalUnusable(damaged(this.#path, left));
+    const columns = {
+      exceptions: 'sequence, received_at, label_set, sender, in_group',
+      outbox: 'sequence, received_at',
+      cursors: 'sequence, 0',
+      totals: 'id, count, born_at, crc',
+      dead_letters: 'id, sequence',
+    };
+    for (const [table, list] of Object.entries(columns)) {
+      const isOutside = `min(${list}) < 0 OR max(${list}) > ${Number.MAX_SAFE_INTEGER}`;
+      if (this.#db.prepare(`SELECT 1 FROM ${table} WHERE ${isOutside} LIMIT 1`).get() !== undefined) {
+        throw new JournalUnusable(damaged(this.#path, `a number in ${table} is out of range`));
+      }
+    }
+  }
+
+  #reportDamage(table: 'totals' | 'outbox' | 'cursors' | 'meta', row: number): void {
+    this.#options.report({ type: 'damage', table, row, deadLettered: [] });
+  }
+
+  /** A cursor that is too high would take records with it that were not delivered. */
+  #checkCursors(): void {
+    const stored = this.#db.prepare("SELECT value FROM meta WHERE name = 'cursors_crc'").get();
+    const cursors = this.#db.prepare('SELECT signal, sequence FROM cursors ORDER BY signal').all() as never;
+    if (stored === undefined || crcOfCursors(cursors).equals(stored.value as Uint8Array)) return;
+    this.#reportDamage('cursors', 1);
+    this.#positions.cursors = new Map(
+      this.#options.signals.map(name => [name, this.#positions.firstOutbox - 1]),
+    );
+    this.#positions.areCursorsDurable = false;
+  }
+
+  /** Sequences have no gaps, but where damaged rows were set aside. */
+  #checkOutbox(): void {
+    const { firstOutbox, nextOutbox, cursors } = this.#positions;
+    const from = Math.min(firstOutbox, Math.max(0, ...cursors.values()) + 1);
+    const gone = `SELECT sequence FROM dead_letters WHERE reason = 'checksum' AND sequence >= ${from}`;
+    const { present } = this.#db
+      .prepare(
+        `SELECT (SELECT count(*) FROM outbox) + count(DISTINCT sequence) AS present FROM (${gone})
+         WHERE sequence NOT IN (SELECT sequence FROM outbox)`,
+      )
+      .get() as { present: number };
+    if (present === nextOutbox - from) return;
+    const { row } = this.#db
+      .prepare(
+        `WITH present(sequence) AS (SELECT ${from - 1} UNION SELECT sequence FROM outbox UNION ${gone})
+         SELECT min(sequence) + 1 AS row FROM present WHERE sequence + 1 NOT IN (SELECT sequence FROM present)`,
+      )
+      .get() as { row: number };
+    this.#reportDamage('outbox', row);
+  }
+
+  /** Whether all is there that was acknowledged. */
+  #checkCount(): void {
+    const bytes = Buffer.alloc(countBytes);
+    try {
+      this.#countFile = openSync(`${this.#path}-count`, constants.O_RDWR | constants.O_CREAT, 0o600);
+      readSync(this.#countFile, bytes, 0, countBytes, 0);
+    } catch {
+      return;
+    }
+    const acknowledged = Number(bytes.readBigUInt64LE());
+    const isWhole = crcBytes(bytes.subarray(0, 8)).equals(bytes.subarray(8));
+    if (isWhole && acknowledged > this.#countedCount) {
+      this.#options.report({ type: 'lost', count: acknowledged - this.#countedCount });
+    }
+    this.#writeCount();
+  }
+
+  #writeCount(): void {
+    if (this.#countFile === null) return;
+    const bytes = Buffer.alloc(countBytes);
+    bytes.writeBigUInt64LE(BigInt(this.#countedCount));
+    bytes.set(crcBytes(bytes.subarray(0, 8)), 8);
+    try {
+      writeSync(this.#countFile, bytes, 0, countBytes, 0);
+    } catch {
+      // It stays behind the journal, as after a power cut.
+    }
   }
 
   #readTotals(): { totals: Total[]; totalIds: number[] } {
     const totals: Total[] = [];
     const totalIds: number[] = [];
+    this.#countedCount = 0;
     for (const row of this.#db.prepare('SELECT * FROM totals').all()) {
       const labels = Object.fromEntries(
         labelColumns.map(name => [name, row[name]]),
       ) as unknown as ExceptionLabels;
       const total = { labels, count: row.count as number, bornAt: row.born_at as number };
       if (crcOfTotal(total) !== row.crc) {
-        this.#options.report({ type: 'damage', table: 'totals', row: row.id as number, deadLettered: [] });
+        this.#reportDamage('totals', row.id as number);
       }
       totals.push(total);
+      this.#countedCount += total.count;
       totalIds.push(row.id as number);
       this.#labelSets.set(row.id as number, { ...total });
     }
@@ -420,6 +567,7 @@ export class SqliteStore {
    */
   #transact(work: (statements: Statements, positions: Positions) => void): void {
     if (this.#mustReopen) this.#reopen();
+    this.#makeLogDurable();
     const before = { ...this.#positions, cursors: new Map(this.#positions.cursors) };
     try {
       this.#statements.begin.run();
@@ -435,6 +583,33 @@ export class SqliteStore {
       }
       throw error;
     }
+  }
+
+  /**
+   * SQLite believes the log as the page cache shows it, which may never have been synced, when the process was killed
+   * before: its exceptions are known as duplicates then, and would be answered, though a power cut still takes them. Or
+   * the sync failed: Linux takes such pages for clean, so that a later one succeeds without them. Written anew, they are
+   * synced for certain. Until that is done nothing is stored, and nothing written back; reading works. Only this
+   * connection can have the log open: it holds the lock.
+   */
+  #makeLogDurable(): void {
+    if (this.#isLogDurable) return;
+    const path = `${this.#path}-wal`;
+    try {
+      if (statSync(path, { throwIfNoEntry: false }) !== undefined) {
+        const log = openSync(path, 'r+');
+        try {
+          const bytes = readFileSync(log);
+          for (let at = 0; at < bytes.length; ) at += writeSync(log, bytes, at, bytes.length - at, at);
+          fsyncSync(log);
+        } finally {
+          closeSync(log);
+        }
+      }
+    } catch (error) {
+      throw new JournalUnusable(`${path} cannot be made durable (${(error as Error).message})`);
+    }
+    this.#isLogDurable = true;
   }
 
   /** All is read from the file, but for the cursors: what was delivered stays delivered. */
@@ -465,8 +640,9 @@ export class SqliteStore {
   /** Inside a transaction. Rows leave the outbox when every enabled signal is past them. */
   #writeCursors(): void {
     if (this.#positions.areCursorsDurable) return;
-    for (const [signal, sequence] of this.#positions.cursors)
-      this.#statements.upsertCursor.run(signal, sequence);
+    const cursors = [...this.#positions.cursors].map(([signal, sequence]) => ({ signal, sequence }));
+    for (const { signal, sequence } of cursors) this.#statements.upsertCursor.run(signal, sequence);
+    this.#statements.upsertMeta.run('cursors_crc', crcOfCursors(cursors));
     const delivered = this.#delivered();
     if (delivered >= this.#positions.firstOutbox) {
       this.#statements.deleteOutbox.run(delivered);
@@ -506,7 +682,10 @@ export class SqliteStore {
     this.#transact(statements => {
       for (const row of rows) {
         for (const signal of pending(row)) this.#writeDeadLetter(signal, row, 'checksum');
-        statements.deleteOutboxRow.run(row.sequence);
+        // Found again and again, it would be read again and again.
+        if (statements.deleteOutboxRow.run(row.sequence).changes === 0) {
+          throw new Error(`row ${row.sequence} of the outbox is damaged and cannot be removed`);
+        }
       }
     });
     for (const row of rows) {
@@ -547,6 +726,7 @@ type Statements = Record<
   | 'insertOutbox'
   | 'upsertTotal'
   | 'upsertCursor'
+  | 'upsertMeta'
   | 'insertDeadLetter'
   | 'selectIdentity'
   | 'selectOutbox'
@@ -574,12 +754,14 @@ function prepare(db: DatabaseSync): Statements {
       `INSERT OR REPLACE INTO totals VALUES (${totalColumns.map(() => '?').join(', ')})`,
     ),
     upsertCursor: db.prepare('INSERT OR REPLACE INTO cursors VALUES (?, ?)'),
+    upsertMeta: db.prepare('INSERT OR REPLACE INTO meta VALUES (?, ?)'),
     insertDeadLetter: db.prepare(
       'INSERT OR IGNORE INTO dead_letters (sequence, signal, reason, record, crc) VALUES (?, ?, ?, ?, ?)',
     ),
-    selectIdentity: db.prepare('SELECT 1 FROM exceptions WHERE identity = ?'),
+    selectIdentity: db.prepare('SELECT sequence FROM exceptions WHERE identity = ?'),
     selectOutbox: db.prepare(
-      'SELECT sequence, record, crc FROM outbox WHERE sequence > ? ORDER BY sequence LIMIT ?',
+      // Masked, since a damaged one may be larger than a number can be.
+      'SELECT sequence, record, crc & 0xffffffff AS crc FROM outbox WHERE sequence > ? ORDER BY sequence LIMIT ?',
     ),
     selectOutboxReceivedAt: db.prepare(
       'SELECT received_at FROM outbox WHERE sequence > ? ORDER BY sequence LIMIT 1',
@@ -605,6 +787,21 @@ function crcOfTotal(total: Total): number {
   return crc32([...labelColumns.map(name => total.labels[name]), total.count, total.bornAt].join('\n'));
 }
 
+function crcBytes(bytes: Uint8Array | string): Buffer {
+  const crc = Buffer.alloc(4);
+  crc.writeUInt32LE(crc32(bytes));
+  return crc;
+}
+
+function crcOfCursors(cursors: { signal: string; sequence: number }[]): Buffer {
+  return crcBytes(
+    cursors
+      .map(({ signal, sequence }) => `${signal}:${sequence}`)
+      .sort()
+      .join('\n'),
+  );
+}
+
 /** SQLite's primary result code, the low byte of `errcode`; see sqlite.org/rescode.html. */
 function resultCode(error: unknown): number | null {
   const code = (error as { errcode?: unknown }).errcode;
@@ -618,6 +815,8 @@ function isDiskFull(error: unknown): boolean {
 function explainOpenError(error: unknown, path: string): unknown {
   if (error instanceof JournalUnusable) return error;
   const [busy, corrupt, cannotOpen, notADatabase] = [5, 11, 14, 26];
+  // A number in the file that is larger than a number can be.
+  if (error instanceof RangeError) return new JournalUnusable(damaged(path, error.message));
   switch (resultCode(error)) {
     case busy:
       return new JournalUnusable(
@@ -625,9 +824,7 @@ function explainOpenError(error: unknown, path: string): unknown {
       );
     case corrupt:
     case notADatabase:
-      return new JournalUnusable(
-        `${path} is damaged or not a SQLite file (${(error as Error).message}); restore it from a backup, or move it away to start from zero`,
-      );
+      return new JournalUnusable(damaged(path, (error as Error).message));
     case cannotOpen:
       return new JournalUnusable(`${path} cannot be opened (${(error as Error).message})`);
     case null:
@@ -635,6 +832,10 @@ function explainOpenError(error: unknown, path: string): unknown {
     default:
       return new JournalUnusable(`${path} cannot be used (${(error as Error).message})`);
   }
+}
+
+function damaged(path: string, problem: string): string {
+  return `${path} is damaged or not a SQLite file (${problem}); restore it from a backup, or move it away to start from zero`;
 }
 
 /** A new file's name is durable only after its directory was synced. */

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, StatementSync } from 'node:sqlite';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type {
@@ -302,6 +302,32 @@ sqlite('(2) opens the file anew after an error that may have left its cache wron
   close(store);
   assert.equal(counts(openStore().contents), { 10023: 15 });
 });
+
+sqlite(
+  '(1) does not know what a failed sync left in the file, though telemetry had it opened anew before anyone asked',
+  () => {
+    const { store } = openStore();
+    store.append(numbers(1, 2));
+    const failed = numbers(3, 3);
+    // The sync fails when all is written: it is in the file, and nobody may say so.
+    const { run } = StatementSync.prototype;
+    StatementSync.prototype.run = function (this: StatementSync, ...values: Parameters<typeof run>) {
+      const result = run.apply(this, values);
+      if (this.sourceSQL !== 'COMMIT') return result;
+      StatementSync.prototype.run = run;
+      throw new Error('injected: the sync failed');
+    } as typeof run;
+    assert.throws(() => store.append(failed), /injected/);
+    store.acknowledge('traces', 1);
+    store.flush();
+    assert.is(connections.length, 2);
+    assert.equal(store.known([numbers(2, 2).identities, failed.identities]), [true, false]);
+    assert.equal(store.append(failed), [0]);
+    assert.equal(store.known([failed.identities]), [true]);
+    close(store);
+    assert.equal(counts(openStore().contents), { 10023: 3 });
+  },
+);
 
 sqlite('keeps what was acknowledged over a failure, on disk from the next transaction on', () => {
   const { store } = openStore();
