@@ -14,9 +14,9 @@ import {
   instant,
   of,
   perMinute,
+  perMinuteBy,
   recorded,
   series,
-  toDashboard,
   variables,
 } from './queries.ts';
 import { dashboardUids } from './uids.ts';
@@ -204,15 +204,7 @@ export const errorCode: Dashboard = {
             width: 12,
             height: 9,
           },
-          {
-            queries: [series(perMinute('group_type', exceptions, ...chosen), '{{group_type}}')],
-            unit: CountsPerMinute,
-            links: [
-              toDashboard('This group type', dashboardUids.groupsAndPlatforms, {
-                group_type: `\${__field.labels.group_type}`,
-              }),
-            ],
-          },
+          perMinuteBy('group_type', ...chosen),
         ),
         timeSeries(
           {
@@ -222,15 +214,7 @@ export const errorCode: Dashboard = {
             width: 12,
             height: 9,
           },
-          {
-            queries: [series(perMinute('platform', exceptions, ...chosen), '{{platform}}')],
-            unit: CountsPerMinute,
-            links: [
-              toDashboard('This platform', dashboardUids.groupsAndPlatforms, {
-                platform: `\${__field.labels.platform}`,
-              }),
-            ],
-          },
+          perMinuteBy('platform', ...chosen),
         ),
       ],
     },

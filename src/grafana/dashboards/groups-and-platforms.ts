@@ -12,9 +12,9 @@ import {
   increase,
   of,
   perMinute,
+  perMinuteBy,
   rate,
   series,
-  toDashboard,
   variables,
 } from './queries.ts';
 import { dashboardUids } from './uids.ts';
@@ -140,15 +140,7 @@ export const groupsAndPlatforms: Dashboard = {
             width: 12,
             height: 9,
           },
-          {
-            queries: [series(perMinute('group_type', exceptions, ...chosen), '{{group_type}}')],
-            unit: CountsPerMinute,
-            links: [
-              toDashboard('This group type alone', dashboardUids.groupsAndPlatforms, {
-                group_type: `\${__field.labels.group_type}`,
-              }),
-            ],
-          },
+          perMinuteBy('group_type', ...chosen),
         ),
         timeSeries(
           {
@@ -158,15 +150,7 @@ export const groupsAndPlatforms: Dashboard = {
             width: 12,
             height: 9,
           },
-          {
-            queries: [series(perMinute('platform', exceptions, ...chosen), '{{platform}}')],
-            unit: CountsPerMinute,
-            links: [
-              toDashboard('This platform alone', dashboardUids.groupsAndPlatforms, {
-                platform: `\${__field.labels.platform}`,
-              }),
-            ],
-          },
+          perMinuteBy('platform', ...chosen),
         ),
       ],
     },

@@ -1,4 +1,5 @@
 /** What the dashboards share: selectors, common expressions, variables, links, annotations. */
+import { CountsPerMinute } from '@grafana/grafana-foundation-sdk/units';
 import { metricTable } from '../../metrics/table.ts';
 import { links } from '../settings.ts';
 import { colors } from './colors.ts';
@@ -138,6 +139,19 @@ export const codeLinks = (value = `\${__field.labels.error_code}`): Link[] => [
   toDashboard('Where this code happens', dashboardUids.errorCode, { error_code: value }),
   { title: 'What this code means, and what to do', url: `${links.runbooksUrl}/error-codes.md#${value}` },
 ];
+
+const placeNames = { group_type: 'group type', platform: 'platform' } as const;
+
+/** Exceptions per minute by where they happen, each line leading to that place alone. `matchers` choose which. */
+export const perMinuteBy = (place: keyof typeof placeNames, ...matchers: string[]) => ({
+  queries: [series(perMinute(place, metricTable.exceptions.name, ...matchers), `{{${place}}}`)],
+  unit: CountsPerMinute,
+  links: [
+    toDashboard(`This ${placeNames[place]} alone`, dashboardUids.groupsAndPlatforms, {
+      [place]: `\${__field.labels.${place}}`,
+    }),
+  ],
+});
 
 /** In a table's cell: the value of the cell itself. */
 export const cell = `\${__value.raw}`;
