@@ -74,20 +74,15 @@ export const thresholds = {
     unit: 'exceptions',
     why: 'In five minutes, of what is more than expected, in every category. A person gives up sooner; a program goes on.',
   },
-  surgeFar: {
+  rateLimitFar: {
     value: 1.5,
     unit: 'factor',
-    why: 'Of the limit: told at once. What is nearer to it must stay there.',
-  },
-  surgeMinutes: {
-    value: 2,
-    unit: 'minutes',
-    why: 'At the limit. A cluster of a few users passes it for one.',
+    why: 'Of the limit, of frequency limits: told at once. What is nearer to it must stay there.',
   },
   rateLimitMinutes: {
     value: 6,
     unit: 'minutes',
-    why: 'The same of frequency limits: half a dozen people in one hot room meet theirs together, for some minutes.',
+    why: 'At the limit. Half a dozen people in one hot room meet their frequency limits together, for some minutes.',
   },
   usualPeakMargin: {
     value: 1.4,

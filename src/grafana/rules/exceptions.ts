@@ -307,19 +307,23 @@ export const exceptionRecordingGroups: readonly RuleGroup<RecordingRule>[] = [
   },
 ];
 
+/** Of five minutes: at its limit. */
+const isAtLimit = `${surge} >= ${surge}_limit`;
+
+/** Far above its limit, or at it for some minutes: half of one less, so that a window of either bound holds as many. */
+const isAtLimitSteadily = `${surge} >= ${t.rateLimitFar} * ${surge}_limit
+  or
+  min_over_time(${surge}[${60 * t.rateLimitMinutes - 30}s]) >= ${surge}_limit`;
+
 /**
- * A category's exceptions while it is far above its limit, or has stayed above it for some minutes, or is so over an
- * hour and not over yet. `matcher` chooses the categories.
+ * A category's exceptions while it is at its limit, `condition` says how, or is so over an hour and not over yet.
+ * `matcher` chooses the categories.
  */
-function surges(matcher: string, steadyMinutes: number): string {
-  // Half a minute less, so that the rule's evaluations in it are as many as the minutes, wherever the window closes.
-  const window = `${60 * steadyMinutes - 30}s`;
+function surges(matcher: string, condition = isAtLimit): string {
   return `${byCategory}{${matcher}}
 and
 (
-  ${surge} >= ${t.surgeFar} * ${surge}_limit
-  or
-  min_over_time(${surge}[${window}]) >= ${surge}_limit
+  ${condition}
   or
   ${surgeOfHour} >= ${surgeOfHour}_limit
   and ${byCategory} > ${byCategory}_expected
@@ -331,8 +335,7 @@ interface Surge {
   category: ErrorCategory;
   summary: string;
   dashboard: Alert['dashboard'];
-  /** The surge's own, where it is not `surgeMinutes`. */
-  steadyMinutes?: number;
+  condition?: string;
   why: string;
 }
 
@@ -358,7 +361,7 @@ const surgeAlerts: Surge[] = [
     category: 'rate_limited',
     summary: 'Group messages are hitting frequency limits far more than usual.',
     dashboard: codeDashboard,
-    steadyMinutes: t.rateLimitMinutes,
+    condition: isAtLimitSteadily,
     why: 'One busy bot, or one hot room every evening, is limited all the time: neither passes. A room is hot for a few minutes.',
   },
   {
@@ -387,7 +390,7 @@ export const exceptionAlertGroup: RuleGroup<Alert> = {
     {
       name: 'TencentChatServerInternalErrors',
       severity: 'critical',
-      expr: `${surges('error_category="internal_error"', t.surgeMinutes)}
+      expr: `${surges('error_category="internal_error"')}
 or
 (
   ${byCategory}{error_category="internal_error"} >= ${t.internalErrorsUnlearned}
@@ -405,7 +408,7 @@ or
     {
       name: 'TencentChatExceptionSpike',
       severity: 'warning',
-      expr: surges(`error_category!~"${otherwiseTold.join('|')}"`, t.surgeMinutes),
+      expr: surges(`error_category!~"${otherwiseTold.join('|')}"`),
       ...surgeTimes,
       summary: 'Group message exceptions are far above their usual level.',
       description,
@@ -413,10 +416,10 @@ or
       why: 'The categories without an alert of their own.',
     },
     ...surgeAlerts.map(
-      ({ name, category, summary, dashboard, why, steadyMinutes = t.surgeMinutes }): Alert => ({
+      ({ name, category, summary, dashboard, why, condition }): Alert => ({
         name,
         severity: 'warning',
-        expr: surges(`error_category="${category}"`, steadyMinutes),
+        expr: surges(`error_category="${category}"`, condition),
         ...surgeTimes,
         summary,
         description,

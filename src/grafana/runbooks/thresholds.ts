@@ -4,7 +4,7 @@ import type { thresholds } from '../settings.ts';
 
 type ThresholdName = keyof typeof thresholds;
 
-const band = ['bandRatio', 'bandDeviations', 'bandFloor', 'surgeFar'] as const satisfies ThresholdName[];
+const band = ['bandRatio', 'bandDeviations', 'bandFloor'] as const satisfies ThresholdName[];
 const manySenders = ['sendersRatio', 'sendersFloor'] as const satisfies ThresholdName[];
 /** The rest of what a surge depends on: on one page only, since five others would be as long. */
 const learning = [
@@ -23,16 +23,15 @@ const budget = ['slowAnswer', 'callbackBudget'] as const satisfies ThresholdName
 export const thresholdsOf: Partial<Record<Alert['name'], readonly ThresholdName[]>> = {
   TencentChatServerInternalErrors: [
     ...band,
-    'surgeMinutes',
     ...manySenders,
     'internalErrorsUnlearned',
     'internalErrorsUnlearnedShare',
   ],
-  TencentChatExceptionSpike: [...band, 'surgeMinutes', ...manySenders, ...learning],
-  TencentChatModerationSurge: [...band, 'surgeMinutes', ...manySenders],
-  TencentChatRateLimitSurge: [...band, 'rateLimitMinutes', ...manySenders],
-  TencentChatMassMute: [...band, 'surgeMinutes', ...manySenders, 'exceptionsPerMutedSender'],
-  TencentChatAppCallbackRejecting: [...band, 'surgeMinutes', ...manySenders],
+  TencentChatExceptionSpike: [...band, ...manySenders, ...learning],
+  TencentChatModerationSurge: [...band, ...manySenders],
+  TencentChatRateLimitSurge: [...band, 'rateLimitFar', 'rateLimitMinutes', ...manySenders],
+  TencentChatMassMute: [...band, ...manySenders, 'exceptionsPerMutedSender'],
+  TencentChatAppCallbackRejecting: [...band, ...manySenders],
   TencentChatQuotaExhausted: ['quotaRatio', 'bandDeviations', 'quotaFloor'],
   TencentChatPlatformRegression: [
     'platformRatio',
