@@ -14,26 +14,16 @@
  * connection holds the file for as long as it lives. A second exporter on the same journal would count on totals
  * that are not its own, so it is refused; and SQLite's WAL-reset bug (mended in 3.51.3) needs two connections.
  *
- * A log that is damaged or gone looks to SQLite like one that ends earlier: totals would be less, and nobody told. So
- * `<path>-count` holds how many exceptions were made durable, written after each commit and never synced: it can be
- * behind the journal, and never ahead of it.
+ * `<path>-count` beside it tells what a damaged log has lost: count-file.ts. What is looked at when the file is opened:
+ * sqlite-checks.ts.
  */
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
 import type { ExceptionLabels } from '../callback/exception.ts';
+import { CountFile } from './count-file.ts';
 import {
   identityRetentionMs,
   type JournalContents,
@@ -46,6 +36,7 @@ import {
   signals,
   type Total,
 } from './journal.ts';
+import { checkIntegrity, damagedMessage, firstOutboxGap } from './sqlite-checks.ts';
 
 /** "tcex" in ASCII: tells a journal from any other SQLite file. */
 const applicationId = 0x74636578;
@@ -65,8 +56,6 @@ const expiredPerAppended = 2;
 /** Outbox rows dropped at a time when the journal is over its size. */
 const dropChunk = 1_000;
 const deadLettersMax = 10_000;
-/** Of `<path>-count`: a 64-bit number and its CRC-32. */
-const countBytes = 12;
 /** Recent exceptions read at start, newest first: five minutes at 600 a second. */
 const recentMax = 200_000;
 
@@ -151,8 +140,8 @@ export class SqliteStore {
   #confirmedNext = 1;
   /** The sum of all totals, as far as they are durable. */
   #countedCount = 0;
-  /** The descriptor of `<path>-count`; `null` where it cannot be opened: no reason to refuse exceptions. */
-  #countFile: number | null = null;
+  /** `null` until the file is open. */
+  #countFile: CountFile | null = null;
   /** Put back as it was when a transaction fails. */
   #positions: Positions = {
     firstException: 1,
@@ -179,7 +168,8 @@ export class SqliteStore {
     this.#connect();
     try {
       this.#makeLogDurable();
-      this.#checkIntegrity();
+      const problem = checkIntegrity(this.#db, this.#path);
+      if (problem !== null) this.#options.report({ type: 'reindexed', problem });
       const key = this.#createOrRead();
       syncDirectory(dirname(this.#path));
       const totals = this.#readTotals();
@@ -243,7 +233,7 @@ export class SqliteStore {
     for (const [id, total] of totals) this.#labelSets.set(id, total);
     this.#confirmedNext = this.#positions.nextException;
     this.#countedCount += length - duplicates.length;
-    if (length > duplicates.length) this.#writeCount();
+    if (length > duplicates.length) this.#countFile?.write(this.#countedCount);
     return duplicates;
   }
 
@@ -339,7 +329,7 @@ export class SqliteStore {
       this.#makeLogDurable();
       this.flush();
     } finally {
-      if (this.#countFile !== null) closeSync(this.#countFile);
+      this.#countFile?.close();
       // Closing writes the log back into the file: half of that on a disk that lacks the log would be damage.
       if (this.#isLogDurable) this.#db.close();
     }
@@ -405,33 +395,6 @@ export class SqliteStore {
     return key;
   }
 
-  /** Of the structure, of identities against their index (0.4 µs each), and of numbers that no column may hold. */
-  #checkIntegrity(): void {
-    const check = (): string =>
-      this.#db.prepare('PRAGMA integrity_check(1)').get()!.integrity_check as string;
-    const problem = check();
-    if (/ index /.test(problem)) {
-      // As it is, an identity would not be found, and its row could never be deleted.
-      this.#db.exec('REINDEX');
-      this.#options.report({ type: 'reindexed', problem });
-    }
-    const left = problem === 'ok' ? problem : check();
-    if (left !== 'ok') throw new JournalUnusable(damaged(this.#path, left));
-    const columns = {
-      exceptions: 'sequence, received_at, label_set, sender, in_group',
-      outbox: 'sequence, received_at',
-      cursors: 'sequence, 0',
-      totals: 'id, count, born_at, crc',
-      dead_letters: 'id, sequence',
-    };
-    for (const [table, list] of Object.entries(columns)) {
-      const isOutside = `min(${list}) < 0 OR max(${list}) > ${Number.MAX_SAFE_INTEGER}`;
-      if (this.#db.prepare(`SELECT 1 FROM ${table} WHERE ${isOutside} LIMIT 1`).get() !== undefined) {
-        throw new JournalUnusable(damaged(this.#path, `a number in ${table} is out of range`));
-      }
-    }
-  }
-
   #reportDamage(table: 'totals' | 'outbox' | 'cursors' | 'meta', row: number): void {
     this.#options.report({ type: 'damage', table, row, deadLettered: [] });
   }
@@ -439,7 +402,7 @@ export class SqliteStore {
   /** A cursor that is too high would take records with it that were not delivered. */
   #checkCursors(): void {
     const stored = this.#db.prepare("SELECT value FROM meta WHERE name = 'cursors_crc'").get();
-    const cursors = this.#db.prepare('SELECT signal, sequence FROM cursors ORDER BY signal').all() as never;
+    const cursors = this.#db.prepare('SELECT signal, sequence FROM cursors').all() as never;
     if (stored === undefined || crcOfCursors(cursors).equals(stored.value as Uint8Array)) return;
     this.#reportDamage('cursors', 1);
     this.#positions.cursors = new Map(
@@ -448,54 +411,19 @@ export class SqliteStore {
     this.#positions.areCursorsDurable = false;
   }
 
-  /** Sequences have no gaps, but where damaged rows were set aside. */
   #checkOutbox(): void {
     const { firstOutbox, nextOutbox, cursors } = this.#positions;
     const from = Math.min(firstOutbox, Math.max(0, ...cursors.values()) + 1);
-    const gone = `SELECT sequence FROM dead_letters WHERE reason = 'checksum' AND sequence >= ${from}`;
-    const { present } = this.#db
-      .prepare(
-        `SELECT (SELECT count(*) FROM outbox) + count(DISTINCT sequence) AS present FROM (${gone})
-         WHERE sequence NOT IN (SELECT sequence FROM outbox)`,
-      )
-      .get() as { present: number };
-    if (present === nextOutbox - from) return;
-    const { row } = this.#db
-      .prepare(
-        `WITH present(sequence) AS (SELECT ${from - 1} UNION SELECT sequence FROM outbox UNION ${gone})
-         SELECT min(sequence) + 1 AS row FROM present WHERE sequence + 1 NOT IN (SELECT sequence FROM present)`,
-      )
-      .get() as { row: number };
-    this.#reportDamage('outbox', row);
+    const gap = firstOutboxGap(this.#db, from, nextOutbox);
+    if (gap !== null) this.#reportDamage('outbox', gap);
   }
 
   /** Whether all is there that was acknowledged. */
   #checkCount(): void {
-    const bytes = Buffer.alloc(countBytes);
-    try {
-      this.#countFile = openSync(`${this.#path}-count`, constants.O_RDWR | constants.O_CREAT, 0o600);
-      readSync(this.#countFile, bytes, 0, countBytes, 0);
-    } catch {
-      return;
-    }
-    const acknowledged = Number(bytes.readBigUInt64LE());
-    const isWhole = crcBytes(bytes.subarray(0, 8)).equals(bytes.subarray(8));
-    if (isWhole && acknowledged > this.#countedCount) {
-      this.#options.report({ type: 'lost', count: acknowledged - this.#countedCount });
-    }
-    this.#writeCount();
-  }
-
-  #writeCount(): void {
-    if (this.#countFile === null) return;
-    const bytes = Buffer.alloc(countBytes);
-    bytes.writeBigUInt64LE(BigInt(this.#countedCount));
-    bytes.set(crcBytes(bytes.subarray(0, 8)), 8);
-    try {
-      writeSync(this.#countFile, bytes, 0, countBytes, 0);
-    } catch {
-      // It stays behind the journal, as after a power cut.
-    }
+    this.#countFile = new CountFile(`${this.#path}-count`);
+    const missing = this.#countFile.read() - this.#countedCount;
+    if (missing > 0) this.#options.report({ type: 'lost', count: missing });
+    this.#countFile.write(this.#countedCount);
   }
 
   #readTotals(): { totals: Total[]; totalIds: number[] } {
@@ -816,7 +744,7 @@ function explainOpenError(error: unknown, path: string): unknown {
   if (error instanceof JournalUnusable) return error;
   const [busy, corrupt, cannotOpen, notADatabase] = [5, 11, 14, 26];
   // A number in the file that is larger than a number can be.
-  if (error instanceof RangeError) return new JournalUnusable(damaged(path, error.message));
+  if (error instanceof RangeError) return new JournalUnusable(damagedMessage(path, error.message));
   switch (resultCode(error)) {
     case busy:
       return new JournalUnusable(
@@ -824,7 +752,7 @@ function explainOpenError(error: unknown, path: string): unknown {
       );
     case corrupt:
     case notADatabase:
-      return new JournalUnusable(damaged(path, (error as Error).message));
+      return new JournalUnusable(damagedMessage(path, (error as Error).message));
     case cannotOpen:
       return new JournalUnusable(`${path} cannot be opened (${(error as Error).message})`);
     case null:
@@ -832,10 +760,6 @@ function explainOpenError(error: unknown, path: string): unknown {
     default:
       return new JournalUnusable(`${path} cannot be used (${(error as Error).message})`);
   }
-}
-
-function damaged(path: string, problem: string): string {
-  return `${path} is damaged or not a SQLite file (${problem}); restore it from a backup, or move it away to start from zero`;
 }
 
 /** A new file's name is durable only after its directory was synced. */

@@ -22,9 +22,6 @@ import { cleanUp, onCleanUp, temporaryDirectory } from '../support/clean-up.ts';
 import { exceptionsTotal, startExporter } from '../support/exporter.ts';
 import { Oracle } from '../support/oracle.ts';
 import { promtoolCheckMetrics, until } from '../support/prometheus.ts';
-import { send } from '../support/request.ts';
-import { sampleBody, sampleQuery, sampleSdkAppId } from '../support/samples.ts';
-import { extendSha256 } from '../support/sha256-extension.ts';
 import {
   exchange,
   openSocket,
@@ -32,7 +29,10 @@ import {
   type RawSocket,
   requestBytes,
   statusesOf,
-} from './raw-socket.ts';
+} from '../support/raw-socket.ts';
+import { send } from '../support/request.ts';
+import { sampleBody, sampleQuery, sampleSdkAppId } from '../support/samples.ts';
+import { extendSha256 } from '../support/sha256-extension.ts';
 import {
   clientAddress,
   openMetricsType,

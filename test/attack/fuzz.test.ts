@@ -5,6 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createMetrics } from '../../src/metrics/metrics.ts';
+import { newLabels } from '../journal/fixtures.ts';
 import { cleanUp } from '../support/clean-up.ts';
 import { newSeed } from '../support/random.ts';
 import { sampleBody, sampleReceivedAt } from '../support/samples.ts';
@@ -43,14 +44,7 @@ checker('know what must become of a body', () => {
 async function expositions(): Promise<[text: string, openMetrics: string]> {
   const options = { version: '1.2.3', revision: '', isAuthenticating: true, journalBytesMax: 1 };
   const metrics = createMetrics({ ...options, now: () => sampleReceivedAt });
-  const labels = {
-    sdk_app_id: '1400000001',
-    error_code: '10023',
-    error_category: 'rate_limited',
-    group_type: 'Public',
-    platform: 'Android',
-    initiator: 'user',
-  } as const;
+  const labels = newLabels();
   const ids = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
   const times = { occurredAt: sampleReceivedAt, receivedAt: sampleReceivedAt };
   const hashes = { senderHash: 1, groupHash: 2 };

@@ -25,9 +25,9 @@ import { cleanUp } from '../support/clean-up.ts';
 import { exceptionsTotal } from '../support/exporter.ts';
 import { promtoolCheckMetrics } from '../support/prometheus.ts';
 import { newSeed } from '../support/random.ts';
+import { openSocket } from '../support/raw-socket.ts';
 import { sampleReceivedAt, sampleSdkAppId, sampleToken, signedQuery } from '../support/samples.ts';
 import { hostileBody, hostileBytes, hostileParameters, hostileRequest } from './hostile.ts';
-import { openSocket } from './raw-socket.ts';
 import { openMetricsType, readSoundMetrics, signals, startTarget, type Target, tokens } from './target.ts';
 
 export interface Campaign {

@@ -6,8 +6,8 @@
 import fc from 'fast-check';
 import { sign } from '../../src/callback/authenticate.ts';
 import { fieldNames } from '../../src/callback/exception.ts';
+import { type Headers, requestBytes } from '../support/raw-socket.ts';
 import { sampleBody, sampleBodyWith, sampleQuery, triggers } from '../support/samples.ts';
-import { type Headers, requestBytes } from './raw-socket.ts';
 
 /** Texts that have broken receivers, encoders or logs before. */
 const nastyTexts = [

@@ -1,45 +1,21 @@
 /** The callback listener on raw sockets: what odd, slow and hostile senders get. */
 import { once } from 'node:events';
 import { Agent } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cleanUp, onCleanUp } from '../support/clean-up.ts';
+import { exchange as exchangeBytes, openSocket, type RawSocket } from '../support/raw-socket.ts';
 import { send } from '../support/request.ts';
 import { sampleBody, sampleReceivedAt, signedQuery } from '../support/samples.ts';
 import { exceptionCount, type ListenerSetup, outcomes, startListener } from './fixtures.ts';
 
 const query = signedQuery(sampleReceivedAt);
 
-interface Client {
-  socket: Socket;
-  /** All that came so far. */
-  received(): string;
-  /** Resolves with all that came, when the other end has closed; after how many seconds. */
-  closed: Promise<{ text: string; seconds: number }>;
-}
-
-async function open(port: number): Promise<Client> {
-  const startedAt = performance.now();
-  const socket = connect(port, '127.0.0.1');
-  onCleanUp(() => socket.destroy());
-  let text = '';
-  socket.setEncoding('utf8');
-  socket.on('data', chunk => {
-    text += chunk;
-  });
-  // So that a test fails, and does not hang, where the other end never closes.
-  socket.setTimeout(15_000, () => socket.destroy());
-  // A reset is an end like any other.
-  socket.on('error', () => {});
-  const closed = new Promise<{ text: string; seconds: number }>(resolve => {
-    socket.on('close', () => resolve({ text, seconds: (performance.now() - startedAt) / 1000 }));
-  });
-  await once(socket, 'connect');
-  return { socket, received: () => text, closed };
-}
+const urlOf = (port: number): string => `http://127.0.0.1:${port}`;
+const open = (port: number): Promise<RawSocket> => openSocket(urlOf(port));
 
 /** The head of a POST, without the empty line at its end. */
 function head(headers: Record<string, string | number>): string {
@@ -57,11 +33,7 @@ const statuses = (text: string): number[] =>
   [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
 
 /** Sends the text, and resolves with all answers when the connection is closed. */
-async function exchange({ port }: ListenerSetup, text: string): Promise<string> {
-  const { socket, closed } = await open(port);
-  socket.write(text);
-  return (await closed).text;
-}
+const exchange = ({ port }: ListenerSetup, text: string): Promise<string> => exchangeBytes(urlOf(port), text);
 
 /** Resolves when the condition holds; rejects when it does not within 5 s. */
 async function until(isSo: () => boolean): Promise<void> {

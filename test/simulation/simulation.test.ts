@@ -12,6 +12,7 @@ import * as assert from 'uvu/assert';
 import type { CountedEntry } from '../../src/http/receive.ts';
 import type { AppendOutcome, JournalEntry, OutboxRow, Signal } from '../../src/journal/journal.ts';
 import { JournalWriter } from '../../src/journal/writer.ts';
+import type { Verdict } from '../../src/telemetry/exporters.ts';
 import { newSeed } from '../support/random.ts';
 import { SimulatedEngine } from './engine.ts';
 import { describeFailure, simulate, simulateOne } from './simulate.ts';
@@ -122,6 +123,18 @@ class LetsGoAtTheFirstCursor extends SimulatedEngine {
   }
 }
 
+/** A delivery that hears something else of each export than what the collector said. */
+const withVerdicts = (change: (verdict: Verdict) => Verdict): Partial<Parts> => ({
+  startDelivery: options =>
+    soundParts.startDelivery({
+      ...options,
+      exporters: options.exporters.map(exporter => ({
+        ...exporter,
+        export: async items => change(await exporter.export(items)),
+      })),
+    }),
+});
+
 const brokenParts: Record<string, Partial<Parts>> = {
   'answers before the commit': { createEngine: options => new AnswersBeforeCommit(options) },
   'counts twice on a retry after unknown storage': {
@@ -136,32 +149,12 @@ const brokenParts: Record<string, Partial<Parts>> = {
   'lets go of rows that only one signal has delivered': {
     createEngine: options => new LetsGoAtTheFirstCursor(options),
   },
-  'takes a refused batch for delivered': {
-    startDelivery: options =>
-      soundParts.startDelivery({
-        ...options,
-        exporters: options.exporters.map(exporter => ({
-          ...exporter,
-          export: async items => {
-            const verdict = await exporter.export(items);
-            return verdict.type === 'refused' ? { type: 'delivered', rejected: 0, message: '' } : verdict;
-          },
-        })),
-      }),
-  },
-  'takes a failed batch for refused': {
-    startDelivery: options =>
-      soundParts.startDelivery({
-        ...options,
-        exporters: options.exporters.map(exporter => ({
-          ...exporter,
-          export: async items => {
-            const verdict = await exporter.export(items);
-            return verdict.type === 'failed' ? { type: 'refused', message: verdict.message } : verdict;
-          },
-        })),
-      }),
-  },
+  'takes a refused batch for delivered': withVerdicts(verdict =>
+    verdict.type === 'refused' ? { type: 'delivered', rejected: 0, message: '' } : verdict,
+  ),
+  'takes a failed batch for refused': withVerdicts(verdict =>
+    verdict.type === 'failed' ? { type: 'refused', message: verdict.message } : verdict,
+  ),
   'shows the first value to scrapers without a zero before it': {
     createMetrics: options => {
       const metrics = soundParts.createMetrics(options);

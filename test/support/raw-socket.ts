@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { onCleanUp } from '../support/clean-up.ts';
+import { onCleanUp } from './clean-up.ts';
 
 export interface RawSocket {
   socket: Socket;
