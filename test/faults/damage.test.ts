@@ -77,6 +77,9 @@ damaged('catches an engine that does not keep how many were acknowledged', () =>
   assert.ok(results.some(isSilent));
 });
 
+/** Of this one the log holds what the file does not have yet; of one in a few dozens, a checkpoint has just emptied it. */
+const journalSeed = 1;
+
 /** One thing damaged, and what is told. */
 const cases: Record<string, { sql?: string; remove?: string; detail: RegExp }> = {
   'a log that is gone': { remove: 'journal.db-wal', detail: /^\{"type":"lost","count":\d+\}$/ },
@@ -100,7 +103,7 @@ const cases: Record<string, { sql?: string; remove?: string; detail: RegExp }> =
 
 for (const [name, { sql, remove, detail }] of Object.entries(cases)) {
   damaged(`(5) tells of ${name}`, () => {
-    const journal = newJournal(createRandom(newSeed()));
+    const journal = newJournal(createRandom(journalSeed));
     const directory = temporaryDirectory();
     const source = journal.directories.killed;
     for (const file of readdirSync(source)) {
