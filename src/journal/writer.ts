@@ -12,12 +12,11 @@ import type { AppendOutcome, Journal, JournalEntry } from './journal.ts';
 /** Exceptions in one transaction: about 10 ms of work, so that a backlog does not make the last one late. */
 const batchMax = 1_024;
 /**
- * Under load a batch begins no sooner than this after the one before: each costs a sync and two thread switches,
- * 150 µs of CPU, however little is in it. Tencent waits 2,000 ms.
+ * A batch begins when so many exceptions wait, or so long after the one before began: each costs a sync and two thread
+ * switches, 300 µs of CPU, however little is in it. Tencent waits 2,000 ms. What comes alone begins one at once.
  */
-const batchEveryMs = 4;
-/** What counts as load: exceptions in the last batch. Fewer are not worth a wait. */
-const batchLoaded = 8;
+const batchFull = 32;
+const batchEveryMs = 8;
 /** How often answers that are due are looked for. */
 const lateEveryMs = 50;
 /** Exceptions put aside: at 700 bytes each about 70 MB, and 100 s at 1,000 a second. */
@@ -39,6 +38,7 @@ export interface WriterOptions<Entry extends JournalEntry> {
   onNew: (entry: Entry) => void;
   report: (report: WriterReport) => void;
   unwrittenMax?: number;
+  batchEveryMs?: number;
 }
 
 /** More was put aside than memory is allowed for. The exception was neither stored nor counted. */
@@ -59,6 +59,7 @@ export class JournalWriter<Entry extends JournalEntry> {
   readonly #onNew: (entry: Entry) => void;
   readonly #report: (report: WriterReport) => void;
   readonly #unwrittenMax: number;
+  readonly #batchEveryMs: number;
   #queue: Waiting<Entry>[] = [];
   #underway: Waiting<Entry>[] = [];
   /** What was put aside, by identity, in order of arrival. */
@@ -68,6 +69,7 @@ export class JournalWriter<Entry extends JournalEntry> {
   /** What was reported: from a failure until an append succeeds and nothing is left unwritten. */
   #isDown = false;
   #isPumping = false;
+  #endRest: () => void = () => {};
   #retry: NodeJS.Timeout | undefined;
   #retryInMs = retryFirstMs;
   #isRetryDue = false;
@@ -77,6 +79,7 @@ export class JournalWriter<Entry extends JournalEntry> {
     this.#onNew = options.onNew;
     this.#report = options.report;
     this.#unwrittenMax = options.unwrittenMax ?? unwrittenMax;
+    this.#batchEveryMs = options.batchEveryMs ?? batchEveryMs;
   }
 
   /**
@@ -87,6 +90,7 @@ export class JournalWriter<Entry extends JournalEntry> {
   append(entry: Entry, answerBy: number): Promise<AppendOutcome | 'late'> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ entry, answerBy, resolve, reject });
+      if (this.#queue.length === batchFull) this.#endRest();
       if (this.#isPumping) return;
       this.#isPumping = true;
       // Callbacks that arrived in the same turn of the event loop join the same batch.
@@ -121,11 +125,22 @@ export class JournalWriter<Entry extends JournalEntry> {
       if (this.#isFailing && this.#unwritten.size > 0) await this.#putAside(batch);
       else await this.#commit(batch);
       this.#underway = [];
-      const restMs = batchEveryMs - (performance.now() - startedAt);
-      if (batch.length >= batchLoaded && restMs > 0) await delay(restMs);
+      await this.#rest(this.#batchEveryMs - (performance.now() - startedAt));
     }
     clearInterval(lateness);
     this.#isPumping = false;
+  }
+
+  async #rest(ms: number): Promise<void> {
+    if (ms <= 0 || this.#queue.length >= batchFull) return;
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, ms);
+      this.#endRest = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#endRest = () => {};
   }
 
   async #commit(batch: Waiting<Entry>[]): Promise<void> {

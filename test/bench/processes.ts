@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import packageJson from '../../package.json' with { type: 'json' };
+import { startFlags } from '../support/exporter.ts';
 import type { LoadResult } from './load.ts';
 
 export const folder = mkdtempSync(join(tmpdir(), 'bench-'));
@@ -14,9 +14,6 @@ process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });
 });
-
-/** Node's flags as `npm start` gives them: what is measured is what is run. */
-const startFlags = packageJson.scripts.start.split(' ').filter(word => word.startsWith('--'));
 
 /** The exporter, with ports of its own. */
 export interface Exporter {

@@ -67,7 +67,7 @@ interface Setup {
 
 let setups: Pick<Setup, 'journal' | 'writer'>[] = [];
 
-function setUp({ unwrittenMax }: { unwrittenMax?: number } = {}): Setup {
+function setUp(options: { unwrittenMax?: number; batchEveryMs?: number } = {}): Setup {
   const journal = new FakeJournal();
   const counted: string[] = [];
   const reports: WriterReport[] = [];
@@ -79,7 +79,9 @@ function setUp({ unwrittenMax }: { unwrittenMax?: number } = {}): Setup {
       reports.push(report);
       told.emit(report.type);
     },
-    unwrittenMax,
+    // Without a rest between batches, unless it is asked for.
+    batchEveryMs: 0,
+    ...options,
   });
   setups.push({ journal, writer });
   return {
@@ -140,6 +142,30 @@ writerSuite('makes one batch of what arrives while the last one is being made du
   journal.release();
   assert.equal(await Promise.all([first, ...rest]), ['new', 'new', 'new', 'new']);
   assert.equal(journal.batches, [identities(1, 1), identities(2, 4)]);
+});
+
+writerSuite('stores at once what comes alone, and then rests, so that one sync serves more', async () => {
+  const { append, journal } = setUp({ batchEveryMs: 200 });
+  const startedAt = performance.now();
+  await append(newEntry(1));
+  assert.ok(performance.now() - startedAt < 150);
+  const rest = newEntries(2, 4).map(async entry => {
+    await turn();
+    await append(entry);
+  });
+  await Promise.all(rest);
+  assert.ok(performance.now() - startedAt >= 199);
+  assert.equal(journal.batches, [identities(1, 1), identities(2, 4)]);
+});
+
+writerSuite('does not rest any longer when 32 exceptions wait', async () => {
+  const { append, journal } = setUp({ batchEveryMs: 60_000 });
+  await append(newEntry(1));
+  const queued = newEntries(2, 32).map(entry => append(entry));
+  await settle();
+  assert.equal(journal.batches, [identities(1, 1)]);
+  await Promise.all([...queued, append(newEntry(33))]);
+  assert.equal(journal.batches, [identities(1, 1), identities(2, 33)]);
 });
 
 writerSuite('puts at most 1,024 exceptions into one batch, in order of arrival', async () => {

@@ -10,7 +10,7 @@
  */
 import { parseArgs } from 'node:util';
 import { cleanUp, onCleanUp } from '../support/clean-up.ts';
-import { exceptionsTotal, startExporter } from '../support/exporter.ts';
+import { exceptionsTotal, startExporter, startFlags } from '../support/exporter.ts';
 import { startOtlpReceiver } from '../support/otlp-receiver.ts';
 import { until } from '../support/prometheus.ts';
 import { runLoadProcess } from './load-process.ts';
@@ -40,7 +40,7 @@ async function run(): Promise<boolean> {
   const collector = await startOtlpReceiver({ keep: 'ids' });
   onCleanUp(() => collector.close());
   const exporter = await startExporter({
-    nodeArgs: ['--max-semi-space-size=8'],
+    nodeArgs: startFlags,
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint },
   });
   const port = Number(new URL(exporter.callbackUrl).port);

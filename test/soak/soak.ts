@@ -16,7 +16,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { cleanUp, onCleanUp, temporaryDirectory } from '../support/clean-up.ts';
-import { type Exporter, Samples, startExporter } from '../support/exporter.ts';
+import { type Exporter, Samples, startExporter, startFlags } from '../support/exporter.ts';
 import { exceptionBody, exceptionNumber, Oracle } from '../support/oracle.ts';
 import {
   type Behaviour,
@@ -179,7 +179,7 @@ class Soak {
         OTEL_EXPORTER_OTLP_ENDPOINT: this.#collector.endpoint,
         OTEL_EXPORTER_OTLP_TIMEOUT: '1000',
       },
-      nodeArgs: ['--max-semi-space-size=8', ...(preload === undefined ? [] : ['--import', preload])],
+      nodeArgs: [...startFlags, ...(preload === undefined ? [] : ['--import', preload])],
     });
     this.#memory = [];
     this.#garbageAnswered = 0;

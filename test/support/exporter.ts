@@ -5,10 +5,14 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import packageJson from '../../package.json' with { type: 'json' };
 import { onCleanUp, temporaryDirectory } from './clean-up.ts';
 import { until } from './prometheus.ts';
 import { type RequestOptions, type Response, send } from './request.ts';
 import { sampleQuery, sampleSdkAppId } from './samples.ts';
+
+/** Node's flags as `npm start` gives them: what is measured is what is run. */
+export const startFlags = packageJson.scripts.start.split(' ').filter(word => word.startsWith('--'));
 
 export const entryPoint = fileURLToPath(new URL('../../src/start.js', import.meta.url));
 
