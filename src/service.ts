@@ -25,6 +25,12 @@ import { startTelemetry } from './telemetry/telemetry.ts';
 /** Callbacks being worked on, and what their bodies may take: what arrives beyond it is refused as overload. */
 const inFlightLimits = { callbacksMax: 2_000, bytesMax: 64 * 1024 * 1024 };
 
+/**
+ * Connections that wait to be accepted, as many as Linux allows. Node's own 511 are full 20 ms into a burst of senders
+ * that each connect anew; what is beyond is dropped, and TCP tries again after 1, 3 and 7 s.
+ */
+const backlogConnections = 4_096;
+
 /** The window of the distinct counts, read from the journal at start. */
 const recentMs = 5 * 60_000;
 
@@ -206,7 +212,7 @@ function locationText(location: JournalLocation): string {
 async function listen(server: Server, { host, port }: Address): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, () => {
+    server.listen({ host, port, backlog: backlogConnections }, () => {
       server.off('error', reject);
       resolve();
     });

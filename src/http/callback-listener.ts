@@ -8,6 +8,7 @@ import bodyParser from 'koa-bodyparser';
 import type { Log } from '../log.ts';
 import { type Answer, failureAnswer, methodAnswer, notFoundAnswer } from './answers.ts';
 import { type Callback, type Receiver, receive } from './receive.ts';
+import { inTurns } from './turns.ts';
 
 /** Tencent's messages are 12 KB at most, JSON escaping makes several times that of them. */
 const bodyBytesMax = 256 * 1024;
@@ -53,17 +54,23 @@ export function createCallbackListener({
 
   // Koa's context, without the rest of `app.callback()`: what that does for middleware, for bodies of any kind and for
   // errors is not needed for three fixed fields, and keeps alive, until the answer, twice as much as the callback does.
-  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const answer = await answerRequest(app.createContext(request, response));
+  async function handle(
+    arrivedAt: number,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    // The sender went away while this waited for its turn.
+    if (request.destroyed) return;
+    const answer = await answerRequest(app.createContext(request, response), arrivedAt);
     if (answer !== null) respond(response, answer);
   }
 
   /** `null`: nobody is left to be answered. */
-  async function answerRequest(ctx: Koa.Context): Promise<Answer | null> {
+  async function answerRequest(ctx: Koa.Context, arrivedAt: number): Promise<Answer | null> {
     if (ctx.path !== path) return notFoundAnswer;
     if (ctx.method !== 'POST') return methodAnswer;
     try {
-      return await receive(toCallback(ctx), receiver);
+      return await receive(toCallback(ctx, arrivedAt), receiver);
     } catch (error) {
       if (ctx.req.destroyed && !ctx.req.complete) return null;
       const { name, message } = error as Error;
@@ -72,10 +79,11 @@ export function createCallbackListener({
     }
   }
 
-  function toCallback(ctx: Koa.Context): Callback {
+  function toCallback(ctx: Koa.Context, arrivedAt: number): Callback {
     const declared = ctx.req.headers['content-length'];
     const contentLength = declared === undefined ? null : Number(declared);
     return {
+      arrivedAt,
       querystring: ctx.querystring,
       contentEncoding: ctx.req.headers['content-encoding'],
       bodyBytesMax: Math.min(contentLength ?? bodyBytesMax, bodyBytesMax),
@@ -105,7 +113,8 @@ export function createCallbackListener({
     response.end(body, 'latin1');
   }
 
-  const server = createServer(serverOptions, handle);
+  const begin = inTurns(handle);
+  const server = createServer(serverOptions, (...args) => begin(performance.now(), ...args));
   server.maxConnections = connectionsMax;
   return {
     server,

@@ -28,6 +28,8 @@ export interface CountedEntry extends JournalEntry, ExceptionIds {
 
 /** One request, as far as it matters. */
 export interface Callback {
+  /** On the clock of `performance.now()`. */
+  arrivedAt: number;
   /** The raw query string, without its `?`. */
   querystring: string;
   contentEncoding: string | undefined;
@@ -60,12 +62,11 @@ export const answerWithinMs = 1_500;
 /** Answers one callback. Rejects only when the body cannot be read because the sender has gone. */
 export async function receive(callback: Callback, receiver: Receiver): Promise<Answer> {
   const { authenticate, metrics, inFlight } = receiver;
-  const startedAt = performance.now();
   const receivedAt = receiver.now();
   const parameters = parseParameters(callback.querystring);
   let command = urlCommand(parameters);
 
-  const secondsSoFar = (): number => (performance.now() - startedAt) / 1000;
+  const secondsSoFar = (): number => (performance.now() - callback.arrivedAt) / 1000;
   const reject = (reason: RejectionReason, body: string | null = null): Answer => {
     metrics.callbackRejected(commandLabel(command), reason, secondsSoFar());
     receiver.rejections.add({ at: receivedAt, reason, command: commandLabel(command), body });
@@ -92,7 +93,7 @@ export async function receive(callback: Callback, receiver: Receiver): Promise<A
     if (command !== exceptionCommand) return answerOk('ignored');
 
     const entry = toEntry(readException(body, parameters, receivedAt, receiver), receiver);
-    const outcome = await receiver.writer.append(entry, startedAt + answerWithinMs);
+    const outcome = await receiver.writer.append(entry, callback.arrivedAt + answerWithinMs);
     if (outcome === 'late') return reject('overload');
     return answerOk(outcome === 'new' ? 'counted' : 'duplicate', entry);
   } catch (error) {

@@ -119,6 +119,7 @@ export async function fuzzBodies({ count, seed }: Campaign): Promise<Tally> {
       entries.length = 0;
       const answer = await receive(
         {
+          arrivedAt: performance.now(),
           querystring: signedQuery(sampleReceivedAt, sampleToken, {
             ...parameters,
             CallbackCommand,

@@ -407,6 +407,7 @@ export class World {
       ...(kind === 'signature' ? { Sign: '0'.repeat(64) } : {}),
     };
     const callback: Callback = {
+      arrivedAt: startedAt,
       querystring: signedQuery(
         this.#clock.wall() - (kind === 'stale' ? 2 * minuteMs : 0),
         sampleToken,
