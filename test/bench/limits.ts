@@ -1,5 +1,5 @@
 /**
- * How the exporter stands at its limits: a journal of a million exceptions, a scrape of 5,000 series.
+ * How the exporter stands at its limits: nothing to do, a journal of a million exceptions, a scrape of 5,000 series.
  *
  *     npm run bench:limits [-- EXCEPTIONS]      a million unless told otherwise
  */
@@ -14,6 +14,7 @@ import { SqliteJournal } from '../../src/journal/sqlite.ts';
 import {
   cpuMicroseconds,
   folder,
+  median,
   otlpEnvironment,
   residentMegabytes,
   runLoad,
@@ -26,10 +27,40 @@ const exceptions = Number(process.argv[2] ?? 1_000_000);
 const seriesCount = 5_000;
 /** One after the other, as a busy hour would leave them. */
 const perSecond = 300;
+const startCount = 5;
+const idleSeconds = 20;
 
+await empty();
 await million();
 await scrapes();
 process.exit(0);
+
+/** From start to ready, delivery included, and what it costs to wait for callbacks. */
+async function empty(): Promise<void> {
+  const sink = await startSink();
+  const readyMs: number[] = [];
+  for (let count = 1; count <= startCount; count += 1) {
+    const startedAt = performance.now();
+    const { child } = await startExporter({
+      JOURNAL: `sqlite:${join(folder, `empty-${count}`, 'journal.db')}`,
+      ...otlpEnvironment(sink),
+    });
+    readyMs.push(performance.now() - startedAt);
+    if (count < startCount) {
+      child.kill('SIGKILL');
+      continue;
+    }
+    await delay(5_000);
+    const before = cpuMicroseconds(child);
+    await delay(idleSeconds * 1_000);
+    const share = (cpuMicroseconds(child) - before) / (idleSeconds * 1e6);
+    console.log(`empty journal`);
+    console.log(`  start to ready, median     ${median(readyMs).toFixed(0)} ms`);
+    console.log(`  CPU when idle              ${(share * 100).toFixed(2)} % of a core`);
+    console.log(`  RSS when idle              ${residentMegabytes(child).toFixed(0)} MB`);
+    child.kill('SIGKILL');
+  }
+}
 
 /** Ready over a full journal, small with a backlog, and able to work it off. */
 async function million(): Promise<void> {
