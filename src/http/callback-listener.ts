@@ -113,7 +113,7 @@ export function createCallbackListener({
     response.end(body, 'latin1');
   }
 
-  const begin = inTurns(handle);
+  const begin = inTurns(handle, { waitingMax: connectionsMax });
   const server = createServer(serverOptions, (...args) => begin(performance.now(), ...args));
   server.maxConnections = connectionsMax;
   return {

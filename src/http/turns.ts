@@ -9,14 +9,16 @@
 
 /** The fewer, the sooner a newcomer is taken; 4 cost 7 % of CPU. */
 const perTurn = 8;
-/**
- * One from each connection there can be. More comes only from senders that do not wait for their answers; then all is
- * begun, and what is too much refused, which takes little.
- */
-const waitingMax = 2_000;
 
-/** `begin`, called at once or in one of the next turns, in order of arrival. */
-export function inTurns<Args extends unknown[]>(begin: (...args: Args) => void): (...args: Args) => void {
+/**
+ * `begin`, called at once or in one of the next turns, in order of arrival. When `waitingMax` wait, all are begun: with
+ * one from each connection there can be, more comes only from senders that do not wait for their answers, and what is
+ * too much is refused, which takes little.
+ */
+export function inTurns<Args extends unknown[]>(
+  begin: (...args: Args) => void,
+  { waitingMax }: { waitingMax: number },
+): (...args: Args) => void {
   const waiting: Args[] = [];
   let begunCount = 0;
 

@@ -16,7 +16,7 @@ const numbers = (first: number, last: number): number[] =>
 
 function setUp(): { begin: (number: number) => void; begun: number[] } {
   const begun: number[] = [];
-  return { begin: inTurns((number: number) => begun.push(number)), begun };
+  return { begin: inTurns((number: number) => begun.push(number), { waitingMax: 2_000 }), begun };
 }
 
 turns('begins 8 at once, and the rest in order, 8 in each of the next turns', async () => {
