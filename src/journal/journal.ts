@@ -62,6 +62,17 @@ export interface JournalContents {
   recent: RecentException[];
 }
 
+/** One stored exception, for as long as its identity is kept. */
+export interface StoredException {
+  /** Grows from one to the next in order of storage; no two have the same. */
+  sequence: number;
+  /** 32 lower-case hex digits: its trace ID. */
+  identity: string;
+  /** Milliseconds since the Unix epoch. */
+  receivedAt: number;
+  labels: ExceptionLabels;
+}
+
 export interface JournalStats {
   /** Bytes in use: pages that hold something, and the write-ahead log. */
   bytes: number;
@@ -119,7 +130,13 @@ export interface Outbox {
   deadLetter(signal: Signal, row: OutboxRow, reason: string): Promise<void>;
 }
 
-export interface Journal extends Outbox {
+/** What people ask a journal. None of it is needed to receive, count or deliver. */
+export interface Inquiry {
+  /** Up to `limit` stored exceptions below the sequence `before`, the latest first; `Infinity` begins with the last. */
+  exceptions(before: number, limit: number): Promise<StoredException[]>;
+}
+
+export interface Journal extends Outbox, Inquiry {
   /** Creates what is missing, recovers, and reads what must be known at start. Called once, before all else. */
   open(recentSince: number): Promise<JournalContents>;
   /**

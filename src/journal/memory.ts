@@ -10,13 +10,14 @@ import {
   type JournalOptions,
   type OutboxRow,
   type Signal,
+  type StoredException,
   signals,
 } from './journal.ts';
 import { serveOutbox } from './outbox-port.ts';
 import { Waiters } from './waiters.ts';
 
-/** What an identity costs in a Map, about: a 32-digit string, a number, their entry. */
-const identityBytes = 120;
+/** What an exception costs in a Map, about: a 32-digit string, an object of four, their entry. */
+const exceptionBytes = 160;
 const statsEveryMs = 200;
 
 interface MemoryRow extends OutboxRow {
@@ -25,7 +26,9 @@ interface MemoryRow extends OutboxRow {
 
 export class MemoryJournal implements Journal {
   readonly #options: JournalOptions;
-  readonly #receivedAt = new Map<string, number>();
+  /** By identity, in order of sequence. */
+  readonly #exceptions = new Map<string, StoredException>();
+  #lastException = 0;
   /** In order of sequence; a Map keeps the order of insertion. */
   readonly #outbox = new Map<number, MemoryRow>();
   readonly #cursors = new Map<Signal, number>();
@@ -53,7 +56,12 @@ export class MemoryJournal implements Journal {
   }
 
   async known(identities: readonly string[]): Promise<boolean[]> {
-    return identities.map(identity => this.#receivedAt.has(identity));
+    return identities.map(identity => this.#exceptions.has(identity));
+  }
+
+  async exceptions(before: number, limit: number): Promise<StoredException[]> {
+    const below = [...this.#exceptions.values()].filter(({ sequence }) => sequence < before);
+    return below.slice(-limit).reverse();
   }
 
   async cursors(): Promise<Record<Signal, number>> {
@@ -105,9 +113,10 @@ export class MemoryJournal implements Journal {
     clearTimeout(this.#statsTimer);
   }
 
-  #appendOne({ identity, receivedAt, record }: JournalEntry): AppendOutcome {
-    if (this.#receivedAt.has(identity)) return 'duplicate';
-    this.#receivedAt.set(identity, receivedAt);
+  #appendOne({ identity, receivedAt, labels, record }: JournalEntry): AppendOutcome {
+    if (this.#exceptions.has(identity)) return 'duplicate';
+    this.#lastException += 1;
+    this.#exceptions.set(identity, { sequence: this.#lastException, identity, receivedAt, labels });
     if (record !== null) {
       this.#lastSequence += 1;
       this.#outbox.set(this.#lastSequence, { sequence: this.#lastSequence, record, receivedAt });
@@ -117,9 +126,9 @@ export class MemoryJournal implements Journal {
   }
 
   #expire(now: number): void {
-    for (const [identity, receivedAt] of this.#receivedAt) {
+    for (const { identity, receivedAt } of this.#exceptions.values()) {
       if (receivedAt >= now - identityRetentionMs) return;
-      this.#receivedAt.delete(identity);
+      this.#exceptions.delete(identity);
     }
   }
 
@@ -135,7 +144,7 @@ export class MemoryJournal implements Journal {
   }
 
   #bytes(): number {
-    return this.#outboxBytes + this.#receivedAt.size * identityBytes;
+    return this.#outboxBytes + this.#exceptions.size * exceptionBytes;
   }
 
   #delivered(): number {
@@ -153,7 +162,7 @@ export class MemoryJournal implements Journal {
         type: 'stats',
         stats: {
           bytes: this.#bytes(),
-          events: this.#receivedAt.size,
+          events: this.#exceptions.size,
           backlogEvents: this.#outbox.size,
           oldestUndeliveredAt: oldest?.receivedAt ?? null,
         },

@@ -33,6 +33,7 @@ import {
   type OutboxRow,
   type RecentException,
   type Signal,
+  type StoredException,
   signals,
   type Total,
 } from './journal.ts';
@@ -242,6 +243,18 @@ export class SqliteStore {
     return identities.map(identity => {
       const row = this.#statements.selectIdentity.get(identity) as { sequence: number } | undefined;
       return row !== undefined && row.sequence < this.#confirmedNext;
+    });
+  }
+
+  exceptions(before: number, limit: number): StoredException[] {
+    const rows = this.#statements.selectExceptions.all(
+      Math.min(before, this.#confirmedNext),
+      limit,
+    ) as unknown as { sequence: number; identity: Uint8Array; received_at: number; label_set: number }[];
+    return rows.flatMap(({ sequence, identity, received_at, label_set }) => {
+      const labels = this.#labelSets.get(label_set)?.labels;
+      if (labels === undefined) return [];
+      return [{ sequence, identity: Buffer.from(identity).toString('hex'), receivedAt: received_at, labels }];
     });
   }
 
@@ -666,6 +679,7 @@ type Statements = Record<
   | 'selectOutbox'
   | 'selectOutboxReceivedAt'
   | 'selectFirstException'
+  | 'selectExceptions'
   | 'selectRecent'
   | 'selectPages'
   | 'deleteExceptions'
@@ -701,6 +715,10 @@ function prepare(db: DatabaseSync): Statements {
     ),
     selectFirstException: db.prepare(
       'SELECT sequence, received_at FROM exceptions ORDER BY sequence LIMIT 1',
+    ),
+    selectExceptions: db.prepare(
+      `SELECT sequence, identity, received_at, label_set FROM exceptions
+       WHERE sequence < ? ORDER BY sequence DESC LIMIT ?`,
     ),
     selectRecent: db.prepare(
       'SELECT received_at, label_set, sender, in_group FROM exceptions ORDER BY sequence DESC',

@@ -68,6 +68,7 @@ serve(port, {
     return duplicates;
   },
   known: (identities: Uint8Array[]) => store.known(identities),
+  exceptions: (before: number, limit: number) => store.exceptions(before, limit),
   ...(outbox as Record<keyof Outbox, never>),
   serveOutbox: (outboxPort: MessagePort) => serveOutbox(outboxPort, outbox),
   close: () => {

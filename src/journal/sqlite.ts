@@ -10,6 +10,7 @@ import type {
   JournalReport,
   OutboxRow,
   Signal,
+  StoredException,
 } from './journal.ts';
 import { connect } from './rpc.ts';
 import { batchColumns, type PackedBatch } from './sqlite-store.ts';
@@ -73,6 +74,10 @@ export class SqliteJournal implements Journal {
 
   known(identities: readonly string[]): Promise<boolean[]> {
     return this.#call('known', [identities.map(identity => packIdentities([identity]))]);
+  }
+
+  exceptions(before: number, limit: number): Promise<StoredException[]> {
+    return this.#call('exceptions', [before, limit]);
   }
 
   outboxPort(): MessagePort {

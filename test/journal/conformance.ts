@@ -132,6 +132,37 @@ export const checks: Check[] = [
     },
   },
   {
+    name: 'exceptions are listed with their labels, the latest first, page by page',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      const muted = newLabels({ error_code: '10017', error_category: 'muted' });
+      await journal.append([newEntry(1, { receivedAt: Date.now() - 1 }), newEntry(2), newEntry(1)]);
+      await journal.append([newEntry(3, { labels: muted, record: null })]);
+      const [third, second, ...rest] = await journal.exceptions(Number.POSITIVE_INFINITY, 2);
+      assert.equal(rest, []);
+      assert.equal([third!.identity, second!.identity], [3, 2].map(identityOf));
+      assert.equal([third!.labels, second!.labels], [muted, newLabels()]);
+      const [first, ...none] = await journal.exceptions(second!.sequence, 2);
+      assert.equal(none, []);
+      assert.is(first!.identity, identityOf(1));
+      assert.ok(first!.receivedAt < third!.receivedAt && first!.sequence < second!.sequence);
+      assert.equal(await journal.exceptions(first!.sequence, 2), []);
+    },
+  },
+  {
+    name: 'exceptions of earlier lives are listed',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      await first.append(newEntries(1, 3));
+      const listed = await first.exceptions(Number.POSITIVE_INFINITY, plenty);
+      await first.close();
+      assert.is(listed.length, 3);
+      assert.equal(await (await open()).exceptions(Number.POSITIVE_INFINITY, plenty), listed);
+    },
+  },
+  {
     name: '(2) a total is the number of distinct identities of its label set, across restarts',
     durable: true,
     async run({ open }) {

@@ -7,6 +7,7 @@
  */
 import type {
   AppendOutcome,
+  Inquiry,
   Journal,
   JournalContents,
   JournalEntry,
@@ -51,7 +52,7 @@ const flushAfterMs = 200;
 /** Of the reads and small writes that delivery asks for while the disk is not good. */
 const failedShare = 0.3;
 
-export class SimulatedEngine implements Journal {
+export class SimulatedEngine implements Omit<Journal, keyof Inquiry> {
   protected readonly options: EngineOptions;
   protected readonly disk: Disk;
   #cursors: Record<Signal, number>;

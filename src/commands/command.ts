@@ -1,0 +1,35 @@
+/** What every command is given, and what it may end with. */
+
+/** The world around a command, so that tests can be it. */
+export interface World {
+  env: NodeJS.ProcessEnv;
+  writeOut(output: string): void;
+  writeError(output: string): void;
+  /** Whether `writeOut` is read by a person. */
+  isTerminal: boolean;
+  /** Characters in a line of the terminal; 80 where there is none. */
+  columns: number;
+  /** All of standard input. */
+  readInput(): Promise<string>;
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+}
+
+/** The exit codes; the README's table and `--help` are made of them. */
+export const exitCodes = {
+  success: { code: 0, meaning: 'done, and all is well; a served exporter was asked to stop' },
+  failure: { code: 1, meaning: 'it failed, or what was looked at is not well' },
+  usage: { code: 2, meaning: 'wrong arguments or settings' },
+  killed: { code: 137, meaning: 'a second signal ended it before its time' },
+} as const;
+
+/** Ends a command with a code and one line on standard error; what it throws otherwise is a bug. */
+export class CommandFailed extends Error {
+  override name = 'CommandFailed';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number = exitCodes.failure.code) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}

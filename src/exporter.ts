@@ -1,0 +1,187 @@
+/**
+ * The exporter between its listeners: the journal and what it knows, the receive path, delivery. Built and closed in one
+ * visible order; who brings the callbacks (a listener of its own, an app's Koa) is not its concern.
+ */
+import packageJson from '../package.json' with { type: 'json' };
+import { createAuthenticator } from './callback/authenticate.ts';
+import { createClassifier } from './callback/classify.ts';
+import { createIdentifier } from './callback/identify.ts';
+import { type Config, type JournalLocation, SettingsError } from './config.ts';
+import { InFlight } from './http/in-flight.ts';
+import { type CountedEntry, countException, type Receiver } from './http/receive.ts';
+import { Rejections } from './http/rejections.ts';
+import type { Status } from './http/status-page.ts';
+import type { Journal, JournalOptions, JournalStats } from './journal/journal.ts';
+import { MemoryJournal } from './journal/memory.ts';
+import { SqliteJournal } from './journal/sqlite.ts';
+import { JournalWriter } from './journal/writer.ts';
+import type { Log } from './log.ts';
+import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { createReports } from './reports.ts';
+import { enabledSignals, telemetryProblems } from './telemetry/settings.ts';
+import { startTelemetry } from './telemetry/telemetry.ts';
+
+export const { version } = packageJson;
+
+/** Callbacks being worked on, and what their bodies may take: what arrives beyond it is refused as overload. */
+const inFlightLimits = { callbacksMax: 2_000, bytesMax: 64 * 1024 * 1024 };
+
+/** The window of the distinct counts, read from the journal at start. */
+const recentMs = 5 * 60_000;
+
+/** Of the time to close: for deliveries in flight, for the journal. */
+const closeShares = { telemetry: 0.5, journal: 0.5 };
+
+export interface Exporter {
+  /** What `receive` needs to answer a callback. */
+  receiver: Receiver;
+  metrics: Metrics;
+  /** All that is known about itself, but whether callbacks are taken. */
+  status(): Omit<Status, 'isReady'>;
+  /** One line each, for whoever starts it. */
+  announce(): void;
+  /**
+   * To be called when no callback is in flight any more. Makes durable what is still held in memory, ends delivery,
+   * closes the journal. Never rejects; takes at most about `withinMs`.
+   */
+  close(withinMs: number): Promise<void>;
+}
+
+/** Opens all of it, or rejects with nothing left running. */
+export async function openExporter({
+  config,
+  env,
+  log,
+}: {
+  config: Config;
+  env: NodeJS.ProcessEnv;
+  log: Log;
+}): Promise<Exporter> {
+  const problems = telemetryProblems(env);
+  if (problems.length > 0) throw new SettingsError(problems);
+  const signals = enabledSignals(env);
+  const isAuthenticating = config.callbackTokens.length > 0;
+  const metrics = createMetrics({
+    version,
+    revision: env.REVISION ?? '',
+    isAuthenticating,
+    journalBytesMax: config.journalMaxBytes,
+    now: Date.now,
+  });
+
+  const reports = createReports(metrics, log);
+
+  // Journal: open, and take over what it knows.
+  let stats: JournalStats = { bytes: 0, events: 0, backlogEvents: 0, oldestUndeliveredAt: null };
+  const journal = createJournal(config.journal, {
+    signals,
+    bytesMax: config.journalMaxBytes,
+    now: Date.now,
+    report: report => {
+      if (report.type === 'stats') stats = report.stats;
+      reports.journal(report);
+    },
+  });
+  const contents = await journal.open(Date.now() - recentMs).catch(async error => {
+    await journal.close().catch(() => {});
+    throw error;
+  });
+  metrics.restore(contents.totals, contents.recent);
+  metrics.journalUp(true);
+  let isJournalUp = true;
+  let lastExceptionAt: number | null = contents.recent.at(-1)?.receivedAt ?? null;
+  const writer = new JournalWriter<CountedEntry>({
+    journal,
+    onNew(entry) {
+      lastExceptionAt = entry.receivedAt;
+      countException(entry, metrics);
+    },
+    report(report) {
+      if (report.type === 'up' || report.type === 'down') isJournalUp = report.type === 'up';
+      reports.writer(report);
+    },
+  });
+
+  // Telemetry: from the journal to OTLP, in a thread of its own.
+  const telemetry = startTelemetry({
+    signals,
+    version,
+    instanceId: config.replica,
+    outboxPort: () => journal.outboxPort(),
+    report: reports.telemetry,
+    env,
+  });
+
+  const rejections = new Rejections({ keepsBodies: config.messageContent === 'included' });
+  const receiver: Receiver = {
+    authenticate: createAuthenticator({ sdkAppIds: config.sdkAppIds, tokens: config.callbackTokens }),
+    classifier: createClassifier({
+      adminAccounts: new Set(config.adminAccounts),
+      admittedCodes: contents.totals.map(({ labels }) => labels.error_code),
+    }),
+    identifier: createIdentifier(contents.key.toString('hex')),
+    writer,
+    metrics,
+    rejections,
+    inFlight: new InFlight(inFlightLimits),
+    privacy: { userIds: config.userIds, messageContent: config.messageContent },
+    withMessageText: signals.length > 0 && config.messageContent === 'included',
+    isDelivering: signals.length > 0,
+    now: Date.now,
+  };
+
+  return { receiver, metrics, status, announce, close };
+
+  async function close(withinMs: number): Promise<void> {
+    const unwritten = await writer.drain(withinMs * closeShares.journal);
+    if (unwritten > 0) {
+      log.error('exceptions that were held in memory are lost: the journal could not be written', {
+        unwritten,
+      });
+    }
+    await telemetry.stop(withinMs * closeShares.telemetry);
+    await journal
+      .close()
+      .catch(error => log.error('the journal was not closed in order', { error: String(error) }));
+  }
+
+  function announce(): void {
+    if (isAuthenticating) log.info('callbacks are authenticated');
+    else
+      log.warn('callbacks are NOT authenticated: anyone who finds the URL is believed; set CALLBACK_TOKENS');
+    const total = contents.totals.reduce((sum, { count }) => sum + count, 0);
+    if (config.journal.engine === 'memory')
+      log.warn('the journal is in memory: a restart forgets every exception');
+    else log.info(`the journal is ${config.journal.path}`, { exceptions: total });
+    if (signals.length > 0) log.info(`telemetry is delivered: ${signals.join(' and ')}`);
+    else log.info('telemetry is not delivered: OTEL_EXPORTER_OTLP_ENDPOINT is not set');
+  }
+
+  function status(): Omit<Status, 'isReady'> {
+    return {
+      version,
+      isAuthenticating,
+      sdkAppIds: config.sdkAppIds,
+      callbackPath: config.callbackPath,
+      journal: {
+        location: locationText(config.journal),
+        isUp: isJournalUp,
+        unwritten: writer.unwrittenCount,
+        stats,
+      },
+      signals,
+      lastExceptionAt,
+      rejections: rejections.list(),
+    };
+  }
+}
+
+function createJournal(location: JournalLocation, options: JournalOptions): Journal {
+  return location.engine === 'memory'
+    ? new MemoryJournal(options)
+    : new SqliteJournal(location.path, options);
+}
+
+function locationText(location: JournalLocation): string {
+  return location.engine === 'memory' ? 'memory:' : location.path;
+}
