@@ -219,10 +219,14 @@ function inhibitions(): Inhibition[] {
       active: [absent('SignatureFailures', { reason: 'signature' })],
     },
     {
-      name: 'a journal that is down hides nothing',
+      name: 'a journal that is down hides that it fails, and nothing else',
       source: journal('JournalDown', { instance: 'a:9464' }),
-      suppressed: [],
-      active: [journal('TelemetryNotDelivered', { instance: 'a:9464' }), journal('CallbacksStopped')],
+      suppressed: [journal('JournalFailing', { instance: 'a:9464' })],
+      active: [
+        journal('JournalFailing', { instance: 'b:9464' }),
+        journal('TelemetryNotDelivered', { instance: 'a:9464' }),
+        journal('CallbacksStopped'),
+      ],
     },
   ];
 }
@@ -259,7 +263,7 @@ alertmanager('suppresses what another alert explains, and nothing else', async (
     return now.length === expected.size && now.every(({ status }) => status.state !== 'unprocessed') && now;
   }, 'all alerts to be looked at');
   for (const one of held) assert.is(one.status.state, expected.get(describe(one)), describe(one));
-  assert.is(held.filter(({ status }) => status.state === 'suppressed').length, 8);
+  assert.is(held.filter(({ status }) => status.state === 'suppressed').length, 9);
 
   // What is active is told, but for what nobody is told; what is suppressed is not.
   const tellable = held.filter(({ receivers }) => receivers.every(({ name }) => name !== 'nobody'));

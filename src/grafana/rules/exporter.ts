@@ -182,6 +182,16 @@ and sum by (job) (increase(${delay}_count[5m])) > ${thresholds.delayCallbacks.va
       why: 'Over a minute, because an exporter on a failing disk may miss a scrape.',
     },
     {
+      name: 'TencentChatJournalFailing',
+      severity: 'warning',
+      expr: counted(metricTable.journalFailures.name, 15),
+      for: '5m',
+      summary: 'The journal failed, or was found damaged.',
+      description: `${where} counted ${count} failures of its journal in 15 minutes.`,
+      dashboard: ofInstance,
+      why: 'Any at all: disks do not fail once. Damage is found at a start, before the first scrape.',
+    },
+    {
       name: 'TencentChatJournalFilling',
       severity: 'warning',
       expr: `max_over_time(${metricTable.journalBytes.name}[5m]) / max_over_time(${metricTable.journalBytesMax.name}[5m]) > ${thresholds.journalFilled.value}`,
