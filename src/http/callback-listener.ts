@@ -4,14 +4,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Server as NetServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import Koa from 'koa';
-import bodyParser from 'koa-bodyparser';
 import type { Log } from '../log.ts';
-import { type Answer, failureAnswer, methodAnswer, notFoundAnswer } from './answers.ts';
-import { type Callback, type Receiver, receive } from './receive.ts';
+import { type Answer, methodAnswer, notFoundAnswer } from './answers.ts';
+import { answerCallback, toCallback } from './callback-request.ts';
+import type { Receiver } from './receive.ts';
 import { inTurns } from './turns.ts';
-
-/** Tencent's messages are 12 KB at most, JSON escaping makes several times that of them. */
-const bodyBytesMax = 256 * 1024;
 
 /** Connections beyond this are closed at once: at 20 kB each, 40 MB. */
 const connectionsMax = 2_000;
@@ -48,8 +45,6 @@ export function createCallbackListener({
   log: Log;
 }): CallbackListener {
   const app = new Koa();
-  // Not as JSON: the errors of its parser carry the body.
-  const readText = bodyParser({ enableTypes: ['text'], textLimit: String(bodyBytesMax) });
   let isDraining = false;
 
   // Koa's context, without the rest of `app.callback()`: what that does for middleware, for bodies of any kind and for
@@ -65,46 +60,10 @@ export function createCallbackListener({
     if (answer !== null) respond(response, answer);
   }
 
-  /** `null`: nobody is left to be answered. */
-  async function answerRequest(ctx: Koa.Context, arrivedAt: number): Promise<Answer | null> {
+  function answerRequest(ctx: Koa.Context, arrivedAt: number): Promise<Answer | null> | Answer {
     if (ctx.path !== path) return notFoundAnswer;
     if (ctx.method !== 'POST') return methodAnswer;
-    try {
-      return await receive(toCallback(ctx, arrivedAt), receiver);
-    } catch (error) {
-      if (ctx.req.destroyed && !ctx.req.complete) return null;
-      const { name, message } = error as Error;
-      log.error('a callback failed inside the exporter; this is a bug', { error: `${name}: ${message}` });
-      return failureAnswer;
-    }
-  }
-
-  function toCallback(ctx: Koa.Context, arrivedAt: number): Callback {
-    const declared = ctx.req.headers['content-length'];
-    const contentLength = declared === undefined ? null : Number(declared);
-    return {
-      arrivedAt,
-      querystring: ctx.querystring,
-      contentEncoding: ctx.req.headers['content-encoding'],
-      bodyBytesMax: Math.min(contentLength ?? bodyBytesMax, bodyBytesMax),
-      async readBody() {
-        if (contentLength === null) return readChunked(ctx);
-        return contentLength > bodyBytesMax ? null : readDeclared(ctx.req);
-      },
-    };
-  }
-
-  /** `null`: too large. As text it is read whatever Content-Type says; koa-bodyparser wants to be told one of its own. */
-  async function readChunked(ctx: Koa.Context): Promise<string | null> {
-    ctx.req.headers['content-type'] = 'text/plain';
-    try {
-      await readText(ctx, async () => {});
-    } catch (error) {
-      if ((error as { status?: number }).status === 413) return null;
-      throw error;
-    }
-    const { body } = ctx.request;
-    return typeof body === 'string' ? body : '';
+    return answerCallback(toCallback(ctx, arrivedAt), ctx.req, receiver, log);
   }
 
   function respond(response: ServerResponse, { status, headers, body }: Answer): void {
@@ -130,17 +89,4 @@ export function createCallbackListener({
       clearTimeout(cut);
     },
   };
-}
-
-/**
- * A body of a declared length, which is what Tencent sends. Node's parser hands over exactly that many bytes, so there
- * is nothing to bound and to decode piece by piece: koa-bodyparser's care for both is a sixth of a callback's CPU.
- */
-function readDeclared(request: IncomingMessage): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    request.on('data', chunk => chunks.push(chunk));
-    request.on('end', () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString()));
-    request.on('error', reject);
-  });
 }
