@@ -75,6 +75,7 @@ export function createCallbackListener({
   const begin = inTurns(handle, { waitingMax: connectionsMax });
   const server = createServer(serverOptions, (...args) => begin(performance.now(), ...args));
   server.maxConnections = connectionsMax;
+  server.on('drop', () => receiver.metrics.connectionRefused());
   return {
     server,
     async drain(timeoutMs) {

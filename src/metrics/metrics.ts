@@ -79,6 +79,8 @@ export interface Metrics {
   ): void;
   /** A callback was refused. Instead of `callbackAnswered`, so that each callback has exactly one outcome. */
   callbackRejected(command: string, reason: RejectionReason, durationSeconds: number): void;
+  /** A connection was closed before anything of it was read: whatever it would have brought is no callback. */
+  connectionRefused(): void;
   fieldsInvalid(fields: readonly FieldName[]): void;
   labelFolded(label: FoldedLabel): void;
 
@@ -109,6 +111,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const errorCodeInfo = gauge(metricTable.errorCodeInfo);
   const callbacks = counter(metricTable.callbacks);
   const callbacksRejected = counter(metricTable.callbacksRejected);
+  const connectionsRefused = counter(metricTable.connectionsRefused);
   const invalidFields = counter(metricTable.invalidFields);
   const callbackDuration = histogram(metricTable.callbackDuration);
   const callbackDelay = histogram(metricTable.callbackDelay);
@@ -306,6 +309,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       callbacksRejected.inc({ reason });
       countCallback(command, 'rejected', durationSeconds);
     },
+    connectionRefused: () => connectionsRefused.inc(),
     fieldsInvalid(fields) {
       for (const field of fields) invalidFields.inc({ field });
     },

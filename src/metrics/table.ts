@@ -63,6 +63,12 @@ export const metricTable = {
     labels: ['reason'],
     initial: product({ reason: rejectionReasons }),
   },
+  connectionsRefused: {
+    name: 'tencent_chat_callback_connections_refused_total',
+    type: 'counter',
+    help: 'Connections to the callback listener that were closed unread, because 2,000 were open.',
+    labels: [],
+  },
   invalidFields: {
     name: 'tencent_chat_invalid_fields_total',
     type: 'counter',

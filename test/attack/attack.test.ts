@@ -868,7 +868,7 @@ http('idle connections are used again after more than 8 s without a reset', () =
   }),
 );
 
-http('5,000 connections: the surplus is refused, memory is bounded, and then it is as before', () =>
+http('5,000 connections: the surplus is refused and counted, and then all is as before', () =>
   target.survives('5,000 connections', async () => {
     const before = await target.exporter.metrics();
     const openFds = async () => (await target.exporter.metrics()).sum('process_open_fds');
@@ -890,6 +890,8 @@ http('5,000 connections: the surplus is refused, memory is bounded, and then it 
     await until(async () => closedCount >= 3_000, 'the surplus to be refused', 4_000);
     const during = await target.exporter.metrics();
     const residentBytes = 'process_resident_memory_bytes';
+    const refused = 'tencent_chat_callback_connections_refused_total';
+    assert.ok(during.sum(refused) - before.sum(refused) >= 3_000);
     const grownBytes = during.sum(residentBytes) - before.sum(residentBytes);
     assert.ok(grownBytes < 100 * 2 ** 20, `${grownBytes} bytes more`);
     assert.ok(during.sum('process_open_fds') - fdsBefore <= 2_000);

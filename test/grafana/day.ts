@@ -265,6 +265,7 @@ export function writeDay(path: string, options: DayOptions): void {
       const part = { signature: 0.85, malformed: 0.1, stale: 0.05 }[reason as string] ?? 0;
       counter(metricTable.callbacksRejected.name, { reason, ...target }, at => part * strangers(at));
     }
+    counter(metricTable.connectionsRefused.name, target, at => (isDuring(at, events.burst) ? 2 : 0));
     for (const field of fieldNames) {
       counter(metricTable.invalidFields.name, { field, ...target }, at =>
         field === 'OptPlatform' ? 0.004 * taken(at) : 0,

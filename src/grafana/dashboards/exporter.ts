@@ -19,6 +19,7 @@ import { bucketHeatmap, stat, table, timeSeries } from './visualizations.ts';
 const {
   callbacks,
   callbacksRejected,
+  connectionsRefused,
   invalidFields,
   callbackDuration,
   callbackDelay,
@@ -189,11 +190,14 @@ export const exporter: Dashboard = {
           {
             title: 'Why are callbacks rejected?',
             description:
-              'Per minute. Normal: none, or a stranger’s now and then. signature: a token is wrong or being rotated; stale: a clock is wrong; overload: exceptions are being lost.',
+              'Per minute. Normal: none, or a stranger’s now and then. signature: a token is wrong or being rotated; stale: a clock is wrong; overload, and connections refused: exceptions are being lost.',
             ...third,
           },
           {
-            queries: [series(`${perMinute('reason', callbacksRejected.name)} > 0`, '{{reason}}')],
+            queries: [
+              series(`${perMinute('reason', callbacksRejected.name)} > 0`, '{{reason}}'),
+              series(`${perMinute('job', connectionsRefused.name)} > 0`, 'connections refused'),
+            ],
             unit: CountsPerMinute,
             style: 'stacked',
             noValue: 'none rejected',

@@ -141,12 +141,15 @@ or up == 0 and on (job, instance) last_over_time(${buildInfo}[1w])`,
     {
       name: 'TencentChatCallbacksRejected',
       severity: 'warning',
-      expr: `sum by (job, reason) (increase(${rejected}{reason!~"signature|stale"}[15m])) > ${thresholds.rejections.value}`,
+      expr: `sum by (job, reason) (
+  increase(${rejected}{reason!~"signature|stale"}[15m])
+  or label_replace(increase(${metricTable.connectionsRefused.name}[15m]), "reason", "connections", "", "")
+) > ${thresholds.rejections.value}`,
       for: '5m',
       summary: 'Callbacks are refused.',
       description: `{{ $labels.job }} refused ${count} callbacks in 15 minutes for the reason {{ $labels.reason }}.`,
       dashboard: ofJob,
-      why: 'What is refused is not counted among the exceptions.',
+      why: 'What is refused is not counted among the exceptions; what a refused connection would have brought, not even among the callbacks.',
     },
     {
       name: 'TencentChatCallbacksUnauthenticated',
