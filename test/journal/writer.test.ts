@@ -159,7 +159,7 @@ writerSuite('stores at once what comes alone, and then rests, so that one sync s
 });
 
 writerSuite('does not rest any longer when 32 exceptions wait', async () => {
-  const { append, journal } = setUp({ batchEveryMs: 60_000 });
+  const { append, journal } = setUp({ batchEveryMs: 3_000 });
   await append(newEntry(1));
   const queued = newEntries(2, 32).map(entry => append(entry));
   await settle();
