@@ -41,7 +41,8 @@ docker('copies files that exist, and that .dockerignore lets through', () => {
     assert.ok(existsSync(join(root, source)), `${source} exists`);
     assert.ok(ignore.includes(`!${source}`), `${source} is let through`);
   }
-  assert.ok(ignore.includes('src/grafana'), 'the generator of dashboards and rules is left out');
+  // The generator of dashboards and rules, and what is for whoever deploys it.
+  for (const path of ['src/grafana', 'src/deploy']) assert.ok(ignore.includes(path), `${path} is left out`);
 });
 
 docker('installs no development dependency, and runs no install script', () => {

@@ -13,6 +13,7 @@ import { once } from 'node:events';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sampleBody, sampleQuery, sampleSdkAppId } from './support/samples.ts';
 
@@ -61,6 +62,7 @@ try {
 } finally {
   child.kill('SIGKILL');
   run('buildah', ['rm', container]);
+  console.log(`${sizeOf(image)}, of which ${sizeOf(base)} are the base made here`);
   rmSync(work, { recursive: true });
 }
 
@@ -95,9 +97,19 @@ async function prove(): Promise<void> {
   const health = () =>
     inside('chroot', mount, ...asUser.split(' '), 'env', '-i', ...config.Env, ...healthcheck).status;
   check('the health check passes', health() === 0);
+
+  const body = sampleBody({ Random: 2 });
+  const upload = ['-s', '-X', 'POST', '-H', 'Expect:', '-T', '-', `http://127.0.0.1:8080/?${sampleQuery()}`];
+  const sender = spawn('nsenter', ['--net', '--target', pid, 'curl', ...upload]);
+  const answer = text(sender.stdout);
+  sender.stdin.write(body.slice(0, 50));
+  // The connection is there, on port 8080, in state 01: established.
+  await until(() => /:1F90 \S+ 01 /.test(read(`/proc/${pid}/net/tcp`)) || undefined);
   process.kill(Number(pid), 'SIGTERM');
+  sender.stdin.end(body.slice(50));
+  check('SIGTERM: a callback in flight is answered', (await answer).includes('"ActionStatus":"OK"'));
   const [code] = (await once(child, 'exit')) as [number | null];
-  check('SIGTERM: exit code 0', code === 0);
+  check('and then it ends with exit code 0', code === 0);
   const after = spawnSync('unshare', ['--net', 'chroot', mount, 'env', '-i', ...config.Env, ...healthcheck]);
   check('the health check fails when nothing listens', after.status === 1);
 }
@@ -114,6 +126,12 @@ async function until<Result>(attempt: () => Result | undefined): Promise<Result>
     await delay(100);
   }
   throw new Error('the container did not come up within 10 s');
+}
+
+/** As buildah says it: `384 MB`. */
+function sizeOf(name: string): string {
+  const [found] = JSON.parse(run('buildah', ['images', '--json', name])) as { size: string }[];
+  return found!.size;
 }
 
 function makeBase(name: string): void {

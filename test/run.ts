@@ -4,8 +4,8 @@
  *     npm test                    all of them
  *     npm test -- journal parse   those whose path holds one of the words
  *
- * Ends with the line `N passed, N failed`. Debian's Prometheus and Alertmanager, and gcc, are installed when they are
- * missing and this is root.
+ * Ends with the line `N passed, N failed`. Debian's Prometheus and Alertmanager, nginx, openssl, systemd and gcc are
+ * installed when they are missing and this is root.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -67,8 +67,9 @@ async function runFile(path: string): Promise<{ passed: number; failed: number }
 }
 
 /**
- * The tests start their own Prometheus on free ports: it does not matter whether Debian's packages start theirs on the
- * usual ones. With gcc the fault suite compiles its failing disk, for which it needs libc's headers.
+ * The tests start their own Prometheus and nginx on free ports: it does not matter whether Debian's packages start
+ * theirs on the usual ones. Of systemd they need the checker of units. With gcc the fault suite compiles its failing
+ * disk, for which it needs libc's headers.
  */
 function requireTools(): void {
   const runs = (command: string, args: string[], input = ''): boolean =>
@@ -76,6 +77,9 @@ function requireTools(): void {
   const tools: { packages: string[]; isThere: () => boolean }[] = [
     { packages: ['prometheus'], isThere: () => runs('promtool', ['--version']) },
     { packages: ['prometheus-alertmanager'], isThere: () => runs('amtool', ['--version']) },
+    { packages: ['nginx'], isThere: () => runs('nginx', ['-v']) },
+    { packages: ['openssl'], isThere: () => runs('openssl', ['version']) },
+    { packages: ['systemd'], isThere: () => runs('systemd-analyze', ['--version']) },
     {
       packages: ['gcc', 'libc6-dev'],
       isThere: () => runs('gcc', ['-xc', '-fsyntax-only', '-'], '#include <dlfcn.h>\n'),

@@ -39,7 +39,8 @@ const fileImporters: Record<string, string[]> = {
   'src/service.ts': ['src/commands/serve.ts'],
   'src/cli.ts': ['src/main.ts'],
   'src/main.ts': ['src/start.js'],
-  'src/start.js': [],
+  'src/start.js': ['src/bin.js'],
+  'src/bin.js': [],
 };
 
 /** Where a package, or a part of Node, may be imported. The longest that fits counts. */
@@ -127,7 +128,7 @@ const topLevel = [
 function topLevelNames(): string[] {
   const { status, stdout } = spawnSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' });
   const paths = status === 0 ? stdout.trim().split('\n') : readdirSync(root);
-  const ignored = ['node_modules', 'data'];
+  const ignored = ['node_modules', 'data', 'dist'];
   return [...new Set(paths.map(path => path.split('/')[0]!))].filter(name => !ignored.includes(name));
 }
 

@@ -7,7 +7,7 @@ import { type Service, startService } from '../service.ts';
 import { exitCodes, type World } from './command.ts';
 
 /** The kernel kills what does not stop; Kubernetes after 30 s, Docker after 10 s. */
-const stopWithinMs = 9_000;
+export const stopWithinMs = 9_000;
 
 export function serveCommand(world: World): Command {
   return new Command('serve')

@@ -1,4 +1,5 @@
 /** The journal in a SQLite file: the half on the receive path's thread. It packs, asks the worker, and unpacks. */
+import { extname } from 'node:path';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { ExceptionLabels } from '../callback/exception.ts';
 import type {
@@ -18,6 +19,9 @@ import { batchColumns, type PackedBatch } from './sqlite-store.ts';
 /** A batch is garbage as soon as it is stored: Node's 48 MB for such would only make the process larger. */
 const youngHeapMegabytes = 8;
 
+/** `.ts` here, `.js` in the npm package: of a file that is named by its URL the compiler knows nothing. */
+const extension = extname(import.meta.url);
+
 export interface SqliteWorkerData {
   path: string;
   signals: readonly Signal[];
@@ -33,7 +37,7 @@ export class SqliteJournal implements Journal {
   #lastLabelSet = 0;
 
   constructor(path: string, { signals, bytesMax, report }: JournalOptions) {
-    this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), {
+    this.#worker = new Worker(new URL(`./sqlite-worker${extension}`, import.meta.url), {
       workerData: { path, signals, bytesMax } satisfies SqliteWorkerData,
       resourceLimits: { maxYoungGenerationSizeMb: youngHeapMegabytes },
     });

@@ -1,4 +1,5 @@
 /** Delivery in a thread of its own, seen from the main thread: encoding and sending never hold up an answer. */
+import { extname } from 'node:path';
 import { type MessagePort, Worker } from 'node:worker_threads';
 import type { Signal } from '../journal/journal.ts';
 import { backoffMs } from './backoff.ts';
@@ -15,6 +16,9 @@ const heapLimits = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 32 }
 
 /** Beyond the time given for exports in flight: what the thread needs to end itself. */
 const exitMs = 500;
+
+/** `.ts` here, `.js` in the npm package: of a file that is named by its URL the compiler knows nothing. */
+const extension = extname(import.meta.url);
 
 export interface Telemetry {
   /** Ends delivery within `timeoutMs` and half a second. What is undelivered stays in the journal. Never rejects. */
@@ -52,7 +56,7 @@ export function startTelemetry({
   function start(): void {
     const port = outboxPort();
     let message = 'the telemetry thread ended';
-    worker = new Worker(new URL('./worker.ts', import.meta.url), {
+    worker = new Worker(new URL(`./worker${extension}`, import.meta.url), {
       workerData: { outboxPort: port, signals, version, instanceId } satisfies WorkerInput,
       transferList: [port],
       env,

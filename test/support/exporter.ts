@@ -22,6 +22,8 @@ export interface ExporterOptions {
   /** The file of its journal, to start on one that is there already. */
   journal?: string;
   nodeArgs?: string[];
+  /** What is run, in place of the sources. */
+  command?: string;
   cwd?: string;
 }
 
@@ -80,7 +82,7 @@ export class Exporter {
   readonly #child;
   #hasExited = false;
 
-  constructor({ env = {}, journal, nodeArgs = [], cwd }: ExporterOptions) {
+  constructor({ env = {}, journal, nodeArgs = [], command, cwd }: ExporterOptions) {
     this.journal = journal ?? join(temporaryDirectory(), 'journal.db');
     const settings = {
       PATH: process.env.PATH,
@@ -90,7 +92,8 @@ export class Exporter {
       JOURNAL: `sqlite:${this.journal}`,
       ...env,
     };
-    this.#child = spawn(process.execPath, [...nodeArgs, entryPoint], {
+    const words = command === undefined ? [process.execPath, ...nodeArgs, entryPoint] : [command];
+    this.#child = spawn(words[0]!, words.slice(1), {
       env: settings,
       cwd,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -44,6 +44,8 @@ export interface OracleOptions {
   overrides?: Record<string, unknown>;
   /** The query string of each callback, for one that must be signed anew. */
   query?: () => string;
+  /** What keeps the one connection of each sender; for TLS, with its certificates. */
+  createAgent?: () => Agent;
 }
 
 export class Oracle {
@@ -69,6 +71,7 @@ export class Oracle {
       pauseMs: 0,
       overrides: {},
       query: sampleQuery,
+      createAgent: () => new Agent({ keepAlive: true, maxSockets: 1 }),
       ...options,
     };
     this.#random = createRandom(options.seed);
@@ -116,8 +119,8 @@ export class Oracle {
   }
 
   async #run(callbackUrl: string, next: () => number | undefined): Promise<void> {
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    const { pauseMs, overrides, query } = this.#options;
+    const { pauseMs, overrides, query, createAgent } = this.#options;
+    const agent = createAgent();
     while (this.#isRunning) {
       const number = next();
       if (number === undefined) break;

@@ -1,5 +1,6 @@
 /** One HTTP request, with no header that the caller did not ask for, but those that HTTP needs. */
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
+import { request as requestOverTls } from 'node:https';
 
 export interface Response {
   status: number;
@@ -18,7 +19,8 @@ export interface RequestOptions {
 /** Resolves with the answer, whatever its status; rejects when there is none. */
 export function send(url: string, { method = 'GET', headers, body, agent }: RequestOptions = {}) {
   return new Promise<Response>((resolve, reject) => {
-    const outgoing = request(url, { method, headers, agent: agent ?? false }, incoming => {
+    const ask = url.startsWith('https:') ? requestOverTls : request;
+    const outgoing = ask(url, { method, headers, agent: agent ?? false }, incoming => {
       let text = '';
       incoming.setEncoding('utf8');
       incoming.on('data', chunk => {
