@@ -13,7 +13,8 @@
  *
  *     waiting when it started + counted since = delivered + dropped + dead letters
  */
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { DatabaseSync } from 'node:sqlite';
@@ -277,9 +278,9 @@ class Soak {
   async #fillDisk(milliseconds: number): Promise<void> {
     this.#counts['full disks'] += 1;
     const filler = join(this.#directory, 'filler');
-    fillDisk(filler);
+    await fillDisk(filler);
     await delay(milliseconds);
-    rmSync(filler);
+    await rm(filler);
     await until(
       async () => {
         const metrics = await this.#exporter.metrics();
