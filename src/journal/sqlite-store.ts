@@ -645,13 +645,15 @@ export class SqliteStore {
   }
 
   #writeDeadLetter(signal: Signal, row: OutboxRow, reason: string): void {
-    const { lastInsertRowid } = this.#statements.insertDeadLetter.run(
+    const { changes, lastInsertRowid } = this.#statements.insertDeadLetter.run(
       row.sequence,
       signal,
       reason,
       row.record,
       crc32(row.record),
     );
+    // It is there already, and was refused again after a crash: the last row that was inserted is of another table.
+    if (changes === 0) return;
     this.#statements.deleteDeadLetters.run(Number(lastInsertRowid) - deadLettersMax);
   }
 

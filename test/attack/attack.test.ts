@@ -1014,7 +1014,7 @@ http('a second signal ends it at once', async () => {
 
 // What comes out
 
-/** How many of each: the real process sees 5,000 here, the classifier 100,000 in callback/classify.test.ts. */
+/** How many of each, spans and log records looked at; process/distinct-values.test.ts sends 100,000. */
 const distinctCount = 5_000;
 output(
   `${distinctCount} distinct codes, types, platforms, groups and senders: series stay under the cap, the rest is folded and counted`,

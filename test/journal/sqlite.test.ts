@@ -264,6 +264,24 @@ sqlite('keeps a dead letter with its reason, and the last 10,000 of them', () =>
 });
 
 sqlite(
+  'keeps every dead letter when one is refused again after a crash, late in the life of a journal',
+  () => {
+    const row = (sequence: number) => ({ sequence, record: `["record ${sequence}"]` });
+    const { store } = openStore();
+    store.append(numbers(1, 3));
+    for (const sequence of [1, 2, 3]) store.deadLetter('logs', row(sequence), '400 refused');
+    // More than are kept: what SQLite gave the last number to is no dead letter.
+    store.append(numbers(4, 10_010));
+    store.deadLetter('logs', row(2), '400 refused');
+    const all = connections.at(-1)!.prepare('SELECT sequence, reason FROM dead_letters').all();
+    assert.equal(
+      all.map(({ sequence, reason }) => [sequence, reason]),
+      [1, 2, 3].map(sequence => [sequence, '400 refused']),
+    );
+  },
+);
+
+sqlite(
   '(4) stores nothing of a batch that fails in its middle; repeated, it gets the sequences in a row',
   () => {
     const { store } = openStore();

@@ -45,7 +45,7 @@ async function fillTwice(): Promise<void> {
     oracle.start(exporter.callbackUrl);
     await until(async () => (await read(exporter, 'telemetry_backlog_events')) > 100, `a backlog, ${time}`);
     const durable = oracle.sentCount - 8 * 2;
-    fillDisk(filler);
+    await fillDisk(filler);
     await until(async () => (await read(exporter, 'journal_up')) === 0, `the journal to be down, ${time}`);
     const held = await until(async () => {
       const count = await read(exporter, 'journal_unwritten_events');

@@ -13,8 +13,16 @@ export const stretchMsMin = 50_000;
  */
 export const growthMegabytesMax = 40;
 
-/** `null`: nothing to say against it. The samples are of one process, in order. */
-export function memoryProblem(samples: readonly MemorySample[]): string | null {
+/** How much more it had in the last quarter of its life than in the second; `null` when it did not live long enough. */
+export interface MemoryGrowth {
+  from: number;
+  to: number;
+  /** Between the middles of the two. */
+  minutes: number;
+}
+
+/** The samples are of one process, in order. */
+export function memoryGrowth(samples: readonly MemorySample[]): MemoryGrowth | null {
   const stretchMs = (samples.at(-1)?.atMs ?? 0) - (samples[0]?.atMs ?? 0);
   if (stretchMs < stretchMsMin) return null;
   const quarter = (number: number) =>
@@ -23,10 +31,19 @@ export function memoryProblem(samples: readonly MemorySample[]): string | null {
         .filter(({ atMs }) => Math.min(4, Math.ceil((4 * (atMs - samples[0]!.atMs)) / stretchMs)) === number)
         .map(({ megabytes }) => megabytes),
     );
-  const [second, last] = [quarter(2), quarter(4)];
-  if (last - second <= growthMegabytesMax) return null;
-  const minutes = ((stretchMs * 0.5) / 60_000).toFixed(1);
-  return `memory grew from ${second.toFixed(0)} to ${last.toFixed(0)} MB in ${minutes} minutes`;
+  return { from: quarter(2), to: quarter(4), minutes: (stretchMs * 0.5) / 60_000 };
+}
+
+/** `null`: nothing to say against it. */
+export function memoryProblem(samples: readonly MemorySample[]): string | null {
+  const growth = memoryGrowth(samples);
+  if (growth === null || growth.to - growth.from <= growthMegabytesMax) return null;
+  return `memory grew ${describeGrowth(growth)}`;
+}
+
+/** `from 187 to 192 MB in 10.0 minutes`. */
+export function describeGrowth({ from, to, minutes }: MemoryGrowth): string {
+  return `from ${from.toFixed(0)} to ${to.toFixed(0)} MB in ${minutes.toFixed(1)} minutes`;
 }
 
 function median(values: number[]): number {

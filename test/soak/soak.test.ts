@@ -4,8 +4,11 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { cleanUp } from '../support/clean-up.ts';
+import { cleanUp, onCleanUp } from '../support/clean-up.ts';
+import { startOtlpReceiver } from '../support/otlp-receiver.ts';
 import { createRandom, newSeed } from '../support/random.ts';
+import { openSocket, requestBytes } from '../support/raw-socket.ts';
+import { send } from '../support/request.ts';
 import { type MemorySample, memoryProblem } from './memory.ts';
 import { runSoak } from './soak.ts';
 
@@ -19,6 +22,25 @@ soak('all faults at once lose nothing and count nothing twice', async () => {
   const { problems, summary } = await runSoak({ seed, seconds, tell: line => console.log(line) });
   console.log(summary);
   assert.equal(problems, []);
+});
+
+soak('the collector outlives an exporter that is killed in the middle of a batch', async () => {
+  const collector = await startOtlpReceiver();
+  onCleanUp(() => collector.close());
+  const { socket } = await openSocket(collector.endpoint);
+  socket.write(
+    requestBytes({
+      target: '/v1/traces',
+      headers: [['Content-Length', 1_000]],
+      framing: 'own',
+      body: 'half',
+    }),
+  );
+  // A round trip later it is being read.
+  await send(`${collector.endpoint}/`);
+  socket.resetAndDestroy();
+  await send(`${collector.endpoint}/`);
+  assert.is(collector.requests.traces, 0);
 });
 
 /** A sample every half second, with a noise of 30 MB. */

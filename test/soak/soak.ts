@@ -1,17 +1,22 @@
 /**
  * Every fault at once, for as long as one likes: a real exporter under load is killed, stopped, cut off from its
- * collector, given poison, garbage and bursts, and its disk is filled. In the end all is healed, and an oracle that
- * knows what was answered is compared with what was counted and delivered.
+ * collector, given poison, garbage and bursts, and its disk is filled. Of some batches the collector leaves records out
+ * (`partial_success`). In the end all is healed, and an oracle that knows what was answered is compared with what was
+ * counted and delivered.
  *
  *     npm run soak [-- --minutes 60] [--seed N]      two minutes unless told otherwise
  *
  * `SOAK_PRELOAD=leak.mjs` loads a module into the exporter, to see that what it does wrong is noticed.
  *
  * In the first half processes are ended again and again; the second half is one process's, so that it can be seen
- * whether its memory, its log and its descriptors grow.
+ * whether its memory, its log and its descriptors grow, and whether its counters add up: of either signal,
+ *
+ *     waiting when it started + counted since = delivered + dropped + dead letters
  */
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -22,6 +27,7 @@ import {
   type Behaviour,
   type OtlpReceiver,
   type Request,
+  type Signal,
   startOtlpReceiver,
 } from '../support/otlp-receiver.ts';
 import { until } from '../support/prometheus.ts';
@@ -29,7 +35,7 @@ import { between, createRandom, newSeed, type Random } from '../support/random.t
 import { type RequestOptions, send } from '../support/request.ts';
 import { sampleToken, signedQuery } from '../support/samples.ts';
 import { fillDisk, mountDisk } from '../support/small-disk.ts';
-import { type MemorySample, memoryProblem } from './memory.ts';
+import { describeGrowth, type MemorySample, memoryGrowth, memoryProblem } from './memory.ts';
 
 export interface SoakOptions {
   seed: number;
@@ -50,17 +56,21 @@ const answerMsMax = 2_000;
 const walBytesMax = 64 * 2 ** 20;
 /** Above what it had when it was ready, once all connections have come to rest. */
 const descriptorsMax = 40;
+/** A bound of the exporter's histogram. */
+const slowSeconds = 0.5;
 const sampleEveryMs = 500;
 const scrapeEveryMs = 1_000;
 const garbageEveryMs = 200;
 const drainMs = 60_000;
 const burstSize = 400;
+/** Of the batches that a sound collector is sent. */
+const partialShare = 0.2;
+const signals = ['traces', 'logs'] as const;
 /** On the disk an exception takes 0.5 kB until it is delivered, and 0.1 kB after that. */
 const diskMegabytes = (seconds: number) => 64 + Math.ceil(seconds / 5);
 
 /** Refused by the collector for good, by either signal in turn. */
-const isPoison = (signal: Request['signal'], number: number) =>
-  number % 499 === (signal === 'traces' ? 7 : 11);
+const isPoison = (signal: Signal, number: number) => number % 499 === (signal === 'traces' ? 7 : 11);
 
 /** Callbacks that are answered, and nothing is counted as an exception. */
 const garbage: ((number: number) => { query: string; options: RequestOptions; status: number })[] = [
@@ -95,16 +105,18 @@ function signed(overrides: Record<string, string | undefined> = {}): { query: st
 }
 
 /** What a collector does for a while, one after the other. */
-const collectorFaults: Behaviour[] = [
-  { type: 'status', status: 503 },
-  { type: 'status', status: 429, retryAfter: '1' },
+const collectorFaults: Record<string, Behaviour> = {
+  'status 503': { type: 'status', status: 503 },
+  'status 429': { type: 'status', status: 429, retryAfter: '1' },
   // Its credentials have run out: nothing is wrong with the records.
-  { type: 'status', status: 401 },
-  { type: 'hang' },
-  { type: 'reset' },
-  { type: 'lose_answer' },
-  { type: 'rubbish' },
-];
+  'status 401': { type: 'status', status: 401 },
+  hang: { type: 'hang' },
+  reset: { type: 'reset' },
+  'lost answer': { type: 'lose_answer' },
+  rubbish: { type: 'rubbish' },
+};
+
+const takingBehaviours: Behaviour['type'][] = ['accept', 'partial', 'lose_answer', 'rubbish'];
 
 class Soak {
   readonly #options: SoakOptions;
@@ -116,22 +128,36 @@ class Soak {
   readonly #startedAt = performance.now();
   #collector!: OtlpReceiver;
   #behaviour: Behaviour = { type: 'accept' };
+  readonly #partialRandom: Random;
   #exporter!: Exporter;
   #isDown = false;
+  /** Processes started so far. */
+  #lives = 0;
+  /** What the collector left out when it was last sent it, and in which life that was. */
+  readonly #leftOut: Record<Signal, Map<number, number>> = { traces: new Map(), logs: new Map() };
   #memory: MemorySample[] = [];
   #descriptorsAtStart = 0;
-  /** Of this process: answers to what is no exception, and to exceptions before it started. */
+  /** Of this process: answers to what is no exception; answers, exceptions and waiting records before it started. */
   #garbageAnswered = 0;
   #garbageIgnored = 0;
   #answeredBefore = 0;
+  #countedBefore = 0;
+  #waitingBefore: Record<Signal, number> = { traces: 0, logs: 0 };
   #isOver = false;
-  readonly #counts = { kills: 0, stops: 0, collector: 0, disk: 0, bursts: 0, garbage: 0, scrapes: 0 };
+  readonly #counts = { kills: 0, stops: 0, 'full disks': 0, bursts: 0, garbage: 0, scrapes: 0, partial: 0 };
+  readonly #collectorCounts = Object.fromEntries(Object.keys(collectorFaults).map(name => [name, 0]));
   #walBytesMax = 0;
   #megabytesMax = 0;
+  #descriptorsMax = 0;
+  /** By the exporter's own clock, of one process. */
+  #slowCallbacksMax = 0;
+  /** Of this process, which sends, receives and takes the time: what it was late itself is not the exporter's. */
+  readonly #ownDelay = monitorEventLoopDelay();
 
   constructor(options: SoakOptions) {
     this.#options = options;
     this.#random = createRandom(options.seed);
+    this.#partialRandom = createRandom(options.seed + 2);
     this.#oracle = new Oracle({
       seed: options.seed,
       connections: 8,
@@ -146,6 +172,8 @@ class Soak {
   }
 
   async run(): Promise<SoakResult> {
+    this.#ownDelay.enable();
+    onCleanUp(() => this.#ownDelay.disable());
     this.#collector = await startOtlpReceiver();
     onCleanUp(() => this.#collector.close());
     this.#collector.behave(request => this.#answer(request));
@@ -159,10 +187,10 @@ class Soak {
       this.#every(60_000, async () => this.#options.tell(this.#summary())),
     ];
     const { seconds } = this.#options;
-    while (this.#seconds() < seconds) {
-      await delay(between(this.#random, 100, 1_500));
-      await this.#fault(this.#seconds() < seconds / 2);
-    }
+    while (this.#seconds() < seconds / 2) await this.#fault({ mayEnd: true });
+    // Stopped, not killed, so that the journal says what waits for the last life.
+    await this.#end('SIGTERM');
+    while (this.#seconds() < seconds) await this.#fault({ mayEnd: false });
     this.#isOver = true;
     await Promise.all(inBackground);
     await this.#oracle.stop();
@@ -181,15 +209,18 @@ class Soak {
       },
       nodeArgs: [...startFlags, ...(preload === undefined ? [] : ['--import', preload])],
     });
+    this.#lives += 1;
     this.#memory = [];
     this.#garbageAnswered = 0;
     this.#garbageIgnored = 0;
     this.#answeredBefore = this.#oracleAnswers();
-    this.#descriptorsAtStart = descriptorsOf(this.#exporter);
+    this.#countedBefore = await this.#exporter.total();
+    this.#descriptorsAtStart = useOf(this.#exporter)!.descriptors;
     this.#isDown = false;
   }
 
-  async #fault(mayEnd: boolean): Promise<void> {
+  async #fault({ mayEnd }: { mayEnd: boolean }): Promise<void> {
+    await delay(between(this.#random, 100, 1_500));
     const roll = this.#random();
     if (roll < 0.5) {
       if (mayEnd) await this.#end(roll < 0.35 ? 'SIGKILL' : 'SIGTERM');
@@ -204,12 +235,14 @@ class Soak {
   /** Beside all else, so that the collector is away while processes end and disks fill up. */
   async #troubleCollector(): Promise<void> {
     const random = createRandom(this.#options.seed + 1);
-    while (!this.#isOver) {
+    const names = Object.keys(collectorFaults);
+    for (let turn = 0; !this.#isOver; turn += 1) {
       await delay(between(random, 300, 2_500));
       if (this.#isOver) break;
       // In turn, so that forty seconds have each of them.
-      this.#behaviour = collectorFaults[this.#counts.collector % collectorFaults.length]!;
-      this.#counts.collector += 1;
+      const name = names[turn % names.length]!;
+      this.#behaviour = collectorFaults[name]!;
+      this.#collectorCounts[name]! += 1;
       await delay(between(random, 500, 5_000));
       this.#behaviour = { type: 'accept' };
     }
@@ -220,19 +253,34 @@ class Soak {
     this.#isDown = true;
     this.#counts[signal === 'SIGKILL' ? 'kills' : 'stops'] += 1;
     const { code } = await this.#exporter.kill(signal);
-    if (signal === 'SIGTERM') this.#expect(code === 0, `stopped with exit code ${code}`);
+    if (signal === 'SIGTERM') {
+      this.#expect(code === 0, `stopped with exit code ${code}`);
+      this.#waitingBefore = this.#readWaiting();
+    }
     await this.#oracle.stop();
     await this.#start();
     this.#oracle.start(this.#exporter.callbackUrl);
   }
 
+  /** Records in the journal that are still to be delivered. */
+  #readWaiting(): Record<Signal, number> {
+    return this.#readJournal(journal => {
+      const count = journal.prepare(
+        `SELECT count(*) AS count FROM outbox
+         WHERE sequence > coalesce((SELECT sequence FROM cursors WHERE signal = ?), 0)`,
+      );
+      const of = (signal: Signal) => Number(count.get(signal)!.count);
+      return { traces: of('traces'), logs: of('logs') };
+    });
+  }
+
   /** Nothing is killed until it is written again: what is in memory then is lost, as the README says. */
   async #fillDisk(milliseconds: number): Promise<void> {
-    this.#counts.disk += 1;
+    this.#counts['full disks'] += 1;
     const filler = join(this.#directory, 'filler');
-    fillDisk(filler);
+    await fillDisk(filler);
     await delay(milliseconds);
-    rmSync(filler);
+    await rm(filler);
     await until(
       async () => {
         const metrics = await this.#exporter.metrics();
@@ -251,9 +299,24 @@ class Soak {
     this.#collector.rawBodies = [];
     this.#collector.spans = [];
     this.#collector.logRecords = [];
-    const isTaken = ['accept', 'lose_answer', 'rubbish'].includes(this.#behaviour.type);
-    const hasPoison = records.some(({ traceId }) => isPoison(signal, exceptionNumber(traceId)));
-    return isTaken && hasPoison ? { type: 'status', status: 400 } : this.#behaviour;
+    const numbers = records.map(({ traceId }) => exceptionNumber(traceId));
+    const behaviour = this.#behaviourFor(signal, numbers);
+    if (!takingBehaviours.includes(behaviour.type)) return behaviour;
+    const leftOut = this.#leftOut[signal];
+    const takenCount = numbers.length - (behaviour.type === 'partial' ? behaviour.rejected : 0);
+    for (const number of numbers.slice(0, takenCount)) leftOut.delete(number);
+    for (const number of numbers.slice(takenCount)) leftOut.set(number, this.#lives);
+    return behaviour;
+  }
+
+  #behaviourFor(signal: Signal, numbers: readonly number[]): Behaviour {
+    const behaviour = this.#behaviour;
+    const isTaken = takingBehaviours.includes(behaviour.type);
+    if (isTaken && numbers.some(number => isPoison(signal, number))) return { type: 'status', status: 400 };
+    if (behaviour.type !== 'accept' || this.#partialRandom() >= partialShare) return behaviour;
+    this.#counts.partial += 1;
+    const rejected = between(this.#partialRandom, 1, numbers.length);
+    return { type: 'partial', rejected, message: 'no room for the last' };
   }
 
   async #sendGarbage(): Promise<void> {
@@ -288,15 +351,20 @@ class Soak {
     }
     this.#expect(answer.status === 200, `a scrape was answered ${answer.status}`);
     this.#expect(answer.body.endsWith('\n# EOF\n') === isOpenMetrics, 'a scrape in the wrong format');
-    new Samples(answer.body.replaceAll(/ # \{.*$/gm, ''));
+    const samples = new Samples(answer.body.replaceAll(/ # \{.*$/gm, ''));
+    const duration = 'tencent_chat_callback_duration_seconds';
+    const slowCallbacks =
+      samples.sum(`${duration}_count`) - samples.sum(`${duration}_bucket`, { le: String(slowSeconds) });
+    this.#slowCallbacksMax = Math.max(this.#slowCallbacksMax, slowCallbacks);
   }
 
   async #sample(): Promise<void> {
     if (this.#isDown) return;
-    const memory = residentMegabytes(this.#exporter);
-    if (memory !== null) {
-      this.#memory.push({ atMs: performance.now(), megabytes: memory });
-      this.#megabytesMax = Math.max(this.#megabytesMax, memory);
+    const use = useOf(this.#exporter);
+    if (use !== null) {
+      this.#memory.push({ atMs: performance.now(), megabytes: use.megabytes });
+      this.#megabytesMax = Math.max(this.#megabytesMax, use.megabytes);
+      this.#descriptorsMax = Math.max(this.#descriptorsMax, use.descriptors);
     }
     const { size } = statSync(`${this.#exporter.journal}-wal`, { throwIfNoEntry: false }) ?? { size: 0 };
     this.#walBytesMax = Math.max(this.#walBytesMax, size);
@@ -310,7 +378,7 @@ class Soak {
     const memory = memoryProblem(this.#memory);
     this.#expect(memory === null, memory ?? '');
     await until(
-      async () => descriptorsOf(this.#exporter) <= this.#descriptorsAtStart + descriptorsMax,
+      async () => useOf(this.#exporter)!.descriptors <= this.#descriptorsAtStart + descriptorsMax,
       'descriptors to be closed',
     ).catch(error => this.#problems.add(error.message));
 
@@ -343,6 +411,7 @@ class Soak {
       outcome('rejected'),
       'rejections by reason',
     );
+    for (const signal of signals) await this.#compareTelemetry(signal);
 
     await this.#exporter.kill('SIGTERM');
     this.#expectDelivered();
@@ -351,34 +420,76 @@ class Soak {
     await this.#exporter.kill('SIGKILL');
   }
 
+  /** The last life's own counters: each record has come to one end, and what the collector left out is told as that. */
+  async #compareTelemetry(signal: Signal): Promise<void> {
+    const expected = this.#waitingBefore[signal] + (await this.#exporter.total()) - this.#countedBefore;
+    let metrics = await this.#exporter.metrics();
+    const sum = (name: string, labels = {}) =>
+      metrics.sum(`tencent_chat_telemetry_${name}_total`, { signal, ...labels });
+    const ended = () => sum('delivered') + sum('dropped') + sum('dead_letters');
+    await until(
+      async () => {
+        metrics = await this.#exporter.metrics();
+        return ended() === expected;
+      },
+      `${signal} to be delivered, dropped or dead letters`,
+      drainMs,
+    ).catch(() => {});
+    this.#expectEqual(ended(), expected, `${signal} delivered, dropped and set aside`);
+    const leftOut = [...this.#leftOut[signal].values()].filter(life => life === this.#lives).length;
+    this.#expect(leftOut > 0, `no ${signal} were left out`);
+    this.#expectEqual(sum('dropped', { reason: 'partial_success' }), leftOut, `${signal} told as left out`);
+    this.#expectEqual(sum('dropped'), leftOut, `${signal} dropped for any reason`);
+  }
+
   #expectDelivered(): void {
     const sent = Array.from({ length: this.#oracle.sentCount }, (_, number) => number);
-    const journal = new DatabaseSync(this.#exporter.journal, { readOnly: true });
-    for (const signal of ['traces', 'logs'] as const) {
+    for (const signal of signals) {
       const taken = [...this.#collector.traceIds[signal].keys()].map(exceptionNumber);
       this.#expectEqual(new Set(taken).size, taken.length, `${signal} under one ID each`);
       const poison = sent.filter(number => isPoison(signal, number));
-      const missing = new Set(sent).difference(new Set(taken)).difference(new Set(poison));
+      const missing = new Set(sent)
+        .difference(new Set(taken))
+        .difference(new Set(poison))
+        .difference(this.#leftOut[signal]);
       this.#expect(missing.size === 0, `${signal} not delivered: ${[...missing].slice(0, 10)}`);
       this.#expect(new Set(taken).isSubsetOf(new Set(sent)), `${signal} delivered that were never sent`);
-      const letters = journal
-        .prepare('SELECT record FROM dead_letters WHERE signal = ?')
-        .all(signal)
-        .map(({ record }) => exceptionNumber(/"([0-9a-f]{32})"/.exec(String(record))![1]!))
-        .sort((a, b) => a - b);
-      this.#expectEqual(letters.join(), poison.join(), `${signal} dead letters`);
+      const letters = this.#readJournal(journal =>
+        journal.prepare('SELECT record FROM dead_letters WHERE signal = ?').all(signal),
+      ).map(({ record }) => exceptionNumber(/"([0-9a-f]{32})"/.exec(String(record))![1]!));
+      this.#expectEqual(new Set(letters).size, letters.length, `${signal} with one dead letter each`);
+      const lost = new Set(poison).difference(new Set(letters));
+      this.#expect(lost.size === 0, `${lost.size} ${signal} are no dead letters: ${[...lost].slice(0, 10)}`);
+      const odd = new Set(letters).difference(new Set(poison));
+      this.#expect(odd.size === 0, `${odd.size} ${signal} are odd dead letters: ${[...odd].slice(0, 10)}`);
     }
-    journal.close();
+  }
+
+  #readJournal<Result>(read: (journal: DatabaseSync) => Result): Result {
+    const journal = new DatabaseSync(this.#exporter.journal, { readOnly: true });
+    try {
+      return read(journal);
+    } finally {
+      journal.close();
+    }
   }
 
   #summary(): string {
     const { sentCount, acknowledged, refusals, slowestMs } = this.#oracle;
-    const counts = Object.entries(this.#counts).map(([name, count]) => `${name} ${count}`);
+    const list = (counts: Record<string, number>) =>
+      Object.entries(counts)
+        .map(([name, count]) => `${name} ${count}`)
+        .join(', ');
     const refused = [...refusals.values()].reduce((sum, count) => sum + count, 0);
+    const growth = memoryGrowth(this.#memory);
     return (
       `${(this.#seconds() / 60).toFixed(1)} min: ${sentCount} exceptions sent, ${acknowledged.size} acknowledged, ` +
-      `${refused} refused; ${counts.join(', ')}; at most ${this.#megabytesMax.toFixed(0)} MB of memory, a log of ` +
-      `${(this.#walBytesMax / 2 ** 20).toFixed(0)} MiB, slowest answer ${slowestMs.toFixed(0)} ms`
+      `${refused} refused; ${list(this.#counts)}; collector: ${list(this.#collectorCounts)}; left out ` +
+      `${this.#leftOut.traces.size} spans, ${this.#leftOut.logs.size} log records; at most ` +
+      `${this.#megabytesMax.toFixed(0)} MB of memory${growth === null ? '' : `, ${describeGrowth(growth)}`}, a log of ` +
+      `${(this.#walBytesMax / 2 ** 20).toFixed(0)} MiB, ${this.#descriptorsMax} descriptors (${this.#descriptorsAtStart} ` +
+      `at the start), slowest answer ${slowestMs.toFixed(0)} ms, by the exporter's clock ${this.#slowCallbacksMax} over ` +
+      `${slowSeconds} s, this process late by up to ${(this.#ownDelay.max / 1e6).toFixed(0)} ms`
     );
   }
 
@@ -417,18 +528,15 @@ export function runSoak(options: SoakOptions): Promise<SoakResult> {
   return new Soak(options).run();
 }
 
-/** `null` when the process has just ended. */
-function residentMegabytes({ pid }: Exporter): number | null {
+/** What it uses of memory and file descriptors; `null` when the process has just ended. */
+function useOf({ pid }: Exporter): { megabytes: number; descriptors: number } | null {
   try {
     const kibibytes = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-    return kibibytes === undefined ? null : Number(kibibytes) / 1024;
+    if (kibibytes === undefined) return null;
+    return { megabytes: Number(kibibytes) / 1024, descriptors: readdirSync(`/proc/${pid}/fd`).length };
   } catch {
     return null;
   }
-}
-
-function descriptorsOf({ pid }: Exporter): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
 }
 
 if (import.meta.main) {

@@ -81,6 +81,9 @@ export class Exporter {
   stderr = '';
   readonly #child;
   #hasExited = false;
+  // Found once: an hour of a log is long.
+  #callbackUrl: string | undefined;
+  #operationsUrl: string | undefined;
 
   constructor({ env = {}, journal, nodeArgs = [], command, cwd }: ExporterOptions) {
     this.journal = journal ?? join(temporaryDirectory(), 'journal.db');
@@ -137,11 +140,13 @@ export class Exporter {
   }
 
   get callbackUrl(): string {
-    return this.#find(/ takes callbacks at (\S+)$/)!;
+    this.#callbackUrl ??= this.#find(/ takes callbacks at (\S+)$/);
+    return this.#callbackUrl!;
   }
 
   get operationsUrl(): string {
-    return this.#find(/ are at (\S+)$/)!;
+    this.#operationsUrl ??= this.#find(/ are at (\S+)$/);
+    return this.#operationsUrl!;
   }
 
   /** Posts a callback with a connection of its own. */

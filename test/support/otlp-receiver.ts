@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import * as grpc from '@grpc/grpc-js';
@@ -13,7 +14,7 @@ import protobuf from 'protobufjs';
 
 export type Signal = 'traces' | 'logs';
 
-/** How a request is answered. All but `status`, `hang` and `reset` take its records. */
+/** How a request is answered. `status`, `hang` and `reset` take none of its records, `partial` not the last ones. */
 export type Behaviour =
   | { type: 'accept' }
   /** An HTTP status or a gRPC code. */
@@ -144,12 +145,10 @@ export class OtlpReceiver {
         response.writeHead(404).end();
         return;
       }
-      const chunks: Buffer[] = [];
-      for await (const chunk of request) chunks.push(chunk);
-      const body =
-        request.headers['content-encoding'] === 'gzip'
-          ? gunzipSync(Buffer.concat(chunks))
-          : Buffer.concat(chunks);
+      const sent = await buffer(request).catch(() => null);
+      // Whoever sent it was killed in the middle of it.
+      if (sent === null) return;
+      const body = request.headers['content-encoding'] === 'gzip' ? gunzipSync(sent) : sent;
       const isJson = request.headers['content-type'] === 'application/json';
       const behaviour = this.#take(signal, body, isJson, request.headers);
       switch (behaviour.type) {
@@ -249,9 +248,10 @@ export class OtlpReceiver {
     const behaviour = this.#behaviour({ signal, records, headers });
     if (behaviour.type !== 'status' && behaviour.type !== 'hang' && behaviour.type !== 'reset') {
       const ids = keepsAll ? records.map(record => record.traceId) : scanTraceIds(signal, body, isJson);
+      const takenCount = Math.max(0, ids.length - (behaviour.type === 'partial' ? behaviour.rejected : 0));
       const counts = this.traceIds[signal];
-      for (const id of ids) counts.set(id, (counts.get(id) ?? 0) + 1);
-      (signal === 'traces' ? this.spans : this.logRecords).push(...records);
+      for (const id of ids.slice(0, takenCount)) counts.set(id, (counts.get(id) ?? 0) + 1);
+      (signal === 'traces' ? this.spans : this.logRecords).push(...records.slice(0, takenCount));
     }
     return behaviour;
   }

@@ -1,6 +1,6 @@
 /** A file system of a few megabytes, to be filled to its last byte. `cleanUp` takes it away. */
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { onCleanUp, temporaryDirectory } from './clean-up.ts';
 
 /** A file system of its own, or why there is none. Needs root. */
@@ -14,18 +14,18 @@ export function mountDisk(megabytes: number): { directory: string } | { problem:
   return { directory };
 }
 
-/** Fills what is left, to the last byte. */
-export function fillDisk(file: string): void {
-  const descriptor = openSync(file, 'w');
-  const block = Buffer.alloc(64 * 1024);
+/** Fills what is left, to the last byte. Half a gigabyte takes a while, in which the caller's own clocks go on. */
+export async function fillDisk(file: string): Promise<void> {
+  const handle = await open(file, 'w');
+  const block = Buffer.alloc(1024 * 1024);
   let bytes = block.length;
   while (bytes > 0) {
     try {
-      writeSync(descriptor, block, 0, bytes);
+      await handle.write(block, 0, bytes);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
       bytes >>= 1;
     }
   }
-  closeSync(descriptor);
+  await handle.close();
 }
