@@ -33,6 +33,7 @@ const fileImporters: Record<string, string[]> = {
     'src/service.ts',
     'src/commands',
   ],
+  'src/guidance.ts': ['src/config.ts', 'src/http', 'src/grafana'],
   'src/config.ts': ['src/exporter.ts', 'src/service.ts', 'src/cli.ts', 'src/commands'],
   'src/reports.ts': ['src/exporter.ts'],
   'src/exporter.ts': ['src/service.ts'],
