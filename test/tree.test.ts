@@ -36,6 +36,7 @@ const fileImporters: Record<string, string[]> = {
   'src/guidance.ts': ['src/config.ts', 'src/http', 'src/grafana'],
   'src/config.ts': ['src/exporter.ts', 'src/service.ts', 'src/cli.ts', 'src/commands'],
   'src/reports.ts': ['src/exporter.ts'],
+  'src/health.ts': ['src/exporter.ts'],
   'src/exporter.ts': ['src/service.ts'],
   'src/service.ts': ['src/commands/serve.ts'],
   'src/cli.ts': ['src/main.ts'],
