@@ -4,8 +4,8 @@
  *     npm test                    all of them
  *     npm test -- journal parse   those whose path holds one of the words
  *
- * Ends with the line `N passed, N failed`. Debian's Prometheus and Alertmanager, and gcc, are installed when they are
- * missing and this is root.
+ * Ends with the line `N passed, N failed`. Debian's Prometheus and Alertmanager, Chromium and gcc are installed when they
+ * are missing and this is root.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -76,6 +76,7 @@ function requireTools(): void {
   const tools: { packages: string[]; isThere: () => boolean }[] = [
     { packages: ['prometheus'], isThere: () => runs('promtool', ['--version']) },
     { packages: ['prometheus-alertmanager'], isThere: () => runs('amtool', ['--version']) },
+    { packages: ['chromium'], isThere: () => runs('chromium', ['--version']) },
     {
       packages: ['gcc', 'libc6-dev'],
       isThere: () => runs('gcc', ['-xc', '-fsyntax-only', '-'], '#include <dlfcn.h>\n'),
