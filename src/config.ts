@@ -5,6 +5,7 @@
  */
 import { hostname } from 'node:os';
 import type { CallbackToken } from './callback/authenticate.ts';
+import { runbooksUrlDefault } from './guidance.ts';
 import { logLevels } from './log.ts';
 
 export interface Address {
@@ -19,6 +20,8 @@ export interface Config {
   callbackTokens: CallbackToken[];
   callbackListen: Address;
   callbackPath: string;
+  /** As Tencent reaches it; `null`: not told. */
+  callbackPublicUrl: string | null;
   operationsListen: Address;
   journal: JournalLocation;
   journalMaxBytes: number;
@@ -27,6 +30,11 @@ export interface Config {
   messageContent: 'omitted' | 'included';
   logLevel: (typeof logLevels)[number];
   replica: string;
+  /** Holds `{trace_id}`; `null`: traces are not linked. */
+  traceUrlTemplate: string | null;
+  dashboardsUrl: string | null;
+  /** Without a `/` at its end. */
+  runbooksUrl: string;
 }
 
 interface Setting {
@@ -74,6 +82,15 @@ export const settings = {
     expects: 'a path that begins with / and has no ? or #',
     meaning: 'the path that takes callbacks',
     parse: text => (/^\/[^?#\s]*$/.test(text) ? text : undefined),
+  },
+  callbackPublicUrl: {
+    name: 'CALLBACK_PUBLIC_URL',
+    default: '',
+    defaultText: 'none: the status page tells how to put it together',
+    expects: 'an http(s) URL without credentials, ? and #',
+    meaning:
+      "the callback URL as Tencent reaches it, through your proxy: what to paste into Tencent's console",
+    parse: text => (text === '' ? null : /[?#]/.test(text) ? undefined : parseUrl(text)),
   },
   operationsListen: {
     name: 'OPERATIONS_LISTEN',
@@ -135,6 +152,30 @@ export const settings = {
     meaning: "this replica's name: `service.instance.id` in telemetry",
     parse: text => (text.length <= 200 ? text : undefined),
   },
+  traceUrlTemplate: {
+    name: 'TRACE_URL_TEMPLATE',
+    default: '',
+    defaultText: 'none: trace IDs are not links',
+    expects: 'an http(s) URL that contains {trace_id}, without credentials',
+    meaning: 'where the status page links a trace ID to: a URL that contains `{trace_id}`',
+    parse: text => (text === '' ? null : parseUrlTemplate(text)),
+  },
+  dashboardsUrl: {
+    name: 'DASHBOARDS_URL',
+    default: '',
+    defaultText: 'none',
+    expects: 'an http(s) URL without credentials',
+    meaning: 'where the status page says that the dashboards are',
+    parse: text => (text === '' ? null : parseUrl(text)),
+  },
+  runbooksUrl: {
+    name: 'RUNBOOKS_URL',
+    default: runbooksUrlDefault,
+    expects: 'an http(s) URL without credentials',
+    meaning:
+      'the folder of the runbooks that the status page links to; the same as when `grafana/` was generated',
+    parse: text => parseUrl(text)?.replace(/\/+$/, ''),
+  },
 } as const satisfies Record<keyof Config, Setting>;
 
 /** Settings that `<NAME>_FILE` can give; the standard ones of OpenTelemetry that carry credentials among them. */
@@ -194,7 +235,11 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
     config[key] = value;
     if (value !== undefined) continue;
     const got =
-      text === null ? 'nothing' : setting.isSecret ? 'something else (not shown)' : JSON.stringify(text);
+      text === null
+        ? 'nothing'
+        : setting.isSecret
+          ? 'something else (not shown)'
+          : JSON.stringify(text.replace(/\/\/.*@/, '//…@'));
     problems.push(`${setting.name} expects ${setting.expects}, got ${got}`);
   }
   if (problems.length === 0) problems.push(...contradictions(config as unknown as Config));
@@ -244,6 +289,18 @@ function parseJournal(text: string): JournalLocation | undefined {
   if (text === 'memory:') return { engine: 'memory' };
   const path = /^sqlite:(.+)$/.exec(text)?.[1];
   return path === undefined || path === ':memory:' ? undefined : { engine: 'sqlite', path };
+}
+
+/** As it is written. Without credentials, since these URLs are shown. */
+function parseUrl(text: string): string | undefined {
+  if (!/^https?:\/\/\S+$/i.test(text)) return undefined;
+  const url = URL.parse(text);
+  return url === null || url.username !== '' || url.password !== '' ? undefined : text;
+}
+
+function parseUrlTemplate(text: string): string | undefined {
+  const [before, ...rest] = text.split('{trace_id}');
+  return rest.length > 0 && parseUrl([before, ...rest].join('0'.repeat(32))) !== undefined ? text : undefined;
 }
 
 function oneOf<Choice extends string>(...choices: Choice[]): (text: string) => Choice | undefined {

@@ -2,16 +2,21 @@
  * The exporter between its listeners: the journal and what it knows, the receive path, delivery. Built and closed in one
  * visible order; who brings the callbacks (a listener of its own, an app's Koa) is not its concern.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import packageJson from '../package.json' with { type: 'json' };
 import { createAuthenticator } from './callback/authenticate.ts';
 import { createClassifier } from './callback/classify.ts';
 import { createIdentifier } from './callback/identify.ts';
 import { type Config, type JournalLocation, SettingsError } from './config.ts';
+import { createHealth } from './health.ts';
+import { Activity } from './http/activity.ts';
+import { CallbackTally } from './http/callback-tally.ts';
 import { InFlight } from './http/in-flight.ts';
+import { recall } from './http/recall.ts';
 import { type CountedEntry, countException, type Receiver } from './http/receive.ts';
 import { Rejections } from './http/rejections.ts';
-import type { Status } from './http/status-page.ts';
-import type { Journal, JournalOptions, JournalStats } from './journal/journal.ts';
+import type { CallbacksStatus, Status } from './http/status.ts';
+import type { Journal, JournalOptions } from './journal/journal.ts';
 import { MemoryJournal } from './journal/memory.ts';
 import { SqliteJournal } from './journal/sqlite.ts';
 import { JournalWriter } from './journal/writer.ts';
@@ -36,8 +41,13 @@ export interface Exporter {
   /** What `receive` needs to answer a callback. */
   receiver: Receiver;
   metrics: Metrics;
-  /** All that is known about itself, but whether callbacks are taken. */
-  status(): Omit<Status, 'isReady'>;
+  /** All that is known about itself, but whether callbacks are taken. Waits for nothing. */
+  status(callbacks: Pick<CallbacksStatus, 'isReady'>): Status;
+  /**
+   * Reads back from the journal, for the status page, what failed in the hour before the start. To be called once
+   * callbacks are taken; never rejects, and ends with `close`.
+   */
+  recall(): Promise<void>;
   /** One line each, for whoever starts it. */
   announce(): void;
   /**
@@ -69,16 +79,20 @@ export async function openExporter({
     now: Date.now,
   });
 
+  // For the status page: what becomes of callbacks, journal and delivery.
+  const startedAt = Date.now();
   const reports = createReports(metrics, log);
+  const health = createHealth(signals, Date.now);
+  const activity = new Activity(startedAt);
+  const tally = new CallbackTally();
 
   // Journal: open, and take over what it knows.
-  let stats: JournalStats = { bytes: 0, events: 0, backlogEvents: 0, oldestUndeliveredAt: null };
   const journal = createJournal(config.journal, {
     signals,
     bytesMax: config.journalMaxBytes,
     now: Date.now,
     report: report => {
-      if (report.type === 'stats') stats = report.stats;
+      health.journal(report);
       reports.journal(report);
     },
   });
@@ -88,16 +102,18 @@ export async function openExporter({
   });
   metrics.restore(contents.totals, contents.recent);
   metrics.journalUp(true);
-  let isJournalUp = true;
-  let lastExceptionAt: number | null = contents.recent.at(-1)?.receivedAt ?? null;
+  // A row that cannot be read is no reason not to start.
+  const [lastStored] = await journal.exceptions(Number.POSITIVE_INFINITY, 1).catch(() => []);
+  let lastExceptionAt: number | null = lastStored?.receivedAt ?? null;
   const writer = new JournalWriter<CountedEntry>({
     journal,
     onNew(entry) {
       lastExceptionAt = entry.receivedAt;
       countException(entry, metrics);
+      activity.note(entry);
     },
     report(report) {
-      if (report.type === 'up' || report.type === 'down') isJournalUp = report.type === 'up';
+      health.writer(report);
       reports.writer(report);
     },
   });
@@ -108,7 +124,10 @@ export async function openExporter({
     version,
     instanceId: config.replica,
     outboxPort: () => journal.outboxPort(),
-    report: reports.telemetry,
+    report(report) {
+      health.telemetry(report);
+      reports.telemetry(report);
+    },
     env,
   });
 
@@ -123,6 +142,7 @@ export async function openExporter({
     writer,
     metrics,
     rejections,
+    tally,
     inFlight: new InFlight(inFlightLimits),
     privacy: { userIds: config.userIds, messageContent: config.messageContent },
     withMessageText: signals.length > 0 && config.messageContent === 'included',
@@ -130,9 +150,31 @@ export async function openExporter({
     now: Date.now,
   };
 
-  return { receiver, metrics, status, announce, close };
+  const closing = new AbortController();
+  return { receiver, metrics, status, recall: recallActivity, announce, close };
+
+  async function recallActivity(): Promise<void> {
+    // A journal in memory knows nothing of the time before, where one on disk may know that there was nothing.
+    if (config.journal.engine === 'memory') return;
+    try {
+      await recall({
+        activity,
+        journal,
+        lastSequence: lastStored?.sequence ?? 0,
+        now: Date.now,
+        delay: (milliseconds, signal) => delay(milliseconds, undefined, { signal, ref: false }),
+        signal: closing.signal,
+      });
+    } catch (error) {
+      if (closing.signal.aborted) return;
+      log.warn('the status page counts from the start only: the hour before it could not be read', {
+        error: String(error),
+      });
+    }
+  }
 
   async function close(withinMs: number): Promise<void> {
+    closing.abort();
     const unwritten = await writer.drain(withinMs * closeShares.journal);
     if (unwritten > 0) {
       log.error('exceptions that were held in memory are lost: the journal could not be written', {
@@ -157,21 +199,36 @@ export async function openExporter({
     else log.info('telemetry is not delivered: OTEL_EXPORTER_OTLP_ENDPOINT is not set');
   }
 
-  function status(): Omit<Status, 'isReady'> {
+  function status({ isReady }: Pick<CallbacksStatus, 'isReady'>): Status {
+    const now = Date.now();
     return {
       version,
-      isAuthenticating,
+      replica: config.replica,
+      now,
+      startedAt,
       sdkAppIds: config.sdkAppIds,
-      callbackPath: config.callbackPath,
+      callbacks: {
+        isReady,
+        path: config.callbackPath,
+        publicUrl: config.callbackPublicUrl,
+        tally,
+        lastExceptionAt,
+      },
+      tokens: config.callbackTokens.length,
       journal: {
         location: locationText(config.journal),
-        isUp: isJournalUp,
-        unwritten: writer.unwrittenCount,
-        stats,
+        isDurable: config.journal.engine !== 'memory',
+        bytesMax: config.journalMaxBytes,
+        ...health.journalStatus,
       },
-      signals,
-      lastExceptionAt,
+      delivery: health.delivery,
+      activity: activity.view(now),
       rejections: rejections.list(),
+      links: {
+        runbooks: config.runbooksUrl,
+        dashboards: config.dashboardsUrl,
+        traceTemplate: config.traceUrlTemplate,
+      },
     };
   }
 }

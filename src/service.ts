@@ -39,7 +39,7 @@ export async function startService({
 
   // The operator's listener first, so that a start can be watched.
   let isReady = false;
-  const status = () => ({ ...exporter.status(), isReady });
+  const status = () => exporter.status({ isReady });
   const callbacks = createCallbackListener({ path: config.callbackPath, receiver, log });
   const operations = createOperatorListener({ metrics, isReady: () => isReady, status, log });
   try {
@@ -57,6 +57,7 @@ export async function startService({
   });
   log.info(`metrics, health and status page are at ${operationsUrl}`);
   exporter.announce();
+  exporter.recall();
   return { callbackUrl, operationsUrl, stop };
 
   async function stop(withinMs: number): Promise<void> {

@@ -40,6 +40,7 @@ config('defaults: all but SDK_APP_IDS', () => {
     callbackTokens: [],
     callbackListen: { host: '0.0.0.0', port: 8080 },
     callbackPath: '/',
+    callbackPublicUrl: null,
     operationsListen: { host: '0.0.0.0', port: 9464 },
     journal: { engine: 'sqlite', path: './data/journal.db' },
     journalMaxBytes: 2 ** 30,
@@ -48,6 +49,9 @@ config('defaults: all but SDK_APP_IDS', () => {
     messageContent: 'omitted',
     logLevel: 'info',
     replica: hostname(),
+    traceUrlTemplate: null,
+    dashboardsUrl: null,
+    runbooksUrl: 'http://localhost:9090/user/runbooks',
   });
 });
 
@@ -110,6 +114,21 @@ const taken: { name: string; env: NodeJS.ProcessEnv; config: Partial<Config> }[]
     name: 'the choices',
     env: { USER_IDS: 'plain', MESSAGE_CONTENT: 'included', LOG_LEVEL: 'debug', REPLICA: 'a' },
     config: { userIds: 'plain', messageContent: 'included', logLevel: 'debug', replica: 'a' },
+  },
+  {
+    name: 'the URLs that the status page shows',
+    env: {
+      CALLBACK_PUBLIC_URL: 'https://chat.example.org/tencent',
+      TRACE_URL_TEMPLATE: 'http://tempo:3200/explore?left={"query":"{trace_id}"}&again={trace_id}',
+      DASHBOARDS_URL: 'https://grafana.example.org/d/tencent-chat-overview?var-job=a#b',
+      RUNBOOKS_URL: 'https://wiki.example.org/chat//',
+    },
+    config: {
+      callbackPublicUrl: 'https://chat.example.org/tencent',
+      traceUrlTemplate: 'http://tempo:3200/explore?left={"query":"{trace_id}"}&again={trace_id}',
+      dashboardsUrl: 'https://grafana.example.org/d/tencent-chat-overview?var-job=a#b',
+      runbooksUrl: 'https://wiki.example.org/chat',
+    },
   },
   {
     name: 'empty variables, as if they were not set',
@@ -216,6 +235,36 @@ const mistakes: { name: string; env: NodeJS.ProcessEnv; problem: string }[] = [
     name: 'a LOG_LEVEL that is none of the choices',
     env: { LOG_LEVEL: 'trace' },
     problem: 'LOG_LEVEL expects `debug`, `info`, `warn` or `error`, got "trace"',
+  },
+  ...['chat.example.org/x', 'ftp://chat.example.org', 'https://x/?a=b', 'https://x/#a', 'https://x/a b'].map(
+    text => ({
+      name: `the callback URL ${text}`,
+      env: { CALLBACK_PUBLIC_URL: text },
+      problem: `CALLBACK_PUBLIC_URL expects an http(s) URL without credentials, ? and #, got "${text}"`,
+    }),
+  ),
+  {
+    name: 'a callback URL with a password, and does not show it',
+    env: { CALLBACK_PUBLIC_URL: `https://me:${secret}@chat.example.org/` },
+    problem:
+      'CALLBACK_PUBLIC_URL expects an http(s) URL without credentials, ? and #, got "https://…@chat.example.org/"',
+  },
+  ...['https://tempo/traces', 'https://tempo/{traceid}', 'javascript:alert(1)//{trace_id}', '{trace_id}'].map(
+    text => ({
+      name: `the trace URL ${text}`,
+      env: { TRACE_URL_TEMPLATE: text },
+      problem: `TRACE_URL_TEMPLATE expects an http(s) URL that contains {trace_id}, without credentials, got "${text}"`,
+    }),
+  ),
+  {
+    name: 'dashboards that are no URL',
+    env: { DASHBOARDS_URL: 'grafana:3000' },
+    problem: 'DASHBOARDS_URL expects an http(s) URL without credentials, got "grafana:3000"',
+  },
+  {
+    name: 'runbooks with a password, and does not show it',
+    env: { RUNBOOKS_URL: `https://me:a/${secret}@wiki/x` },
+    problem: 'RUNBOOKS_URL expects an http(s) URL without credentials, got "https://…@wiki/x"',
   },
   {
     name: 'a REPLICA that is too long',

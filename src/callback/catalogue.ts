@@ -234,3 +234,33 @@ const ranges = catalogue.flatMap(entry => (typeof entry.code === 'object' ? [{ .
 export function describeCode(code: number): CatalogueEntry | undefined {
   return entriesByCode.get(code) ?? ranges.find(({ from, to }) => code >= from && code <= to)?.entry;
 }
+
+/** What is said of a label `error_code` that has no entry. */
+const otherCodes: Record<string, Pick<CatalogueEntry, 'name' | 'meaning' | 'remedy'>> = {
+  other: {
+    name: 'other_codes',
+    meaning: 'Distinct codes beyond those that keep their number',
+    remedy: 'Read the number in the log records',
+  },
+  unknown: {
+    name: 'no_code',
+    meaning: 'The callback had no ErrorCode',
+    remedy: 'Many of them, while callbacks are not authenticated, are invented',
+  },
+  invalid: {
+    name: 'invalid_code',
+    meaning: 'The callback had an ErrorCode that is no integer',
+    remedy: 'Many of them, while callbacks are not authenticated, are invented',
+  },
+};
+
+const unlisted = {
+  name: 'unknown',
+  meaning: 'A code that the catalogue does not have: Tencent adds codes without notice',
+  remedy: "Read ErrorInfo in the log record; look the number up in Tencent's error-code pages",
+};
+
+/** What a person should know of a label `error_code`, whatever it is. */
+export function explainCode(label: string): Pick<CatalogueEntry, 'name' | 'meaning' | 'remedy'> {
+  return otherCodes[label] ?? describeCode(Number(label)) ?? unlisted;
+}

@@ -62,8 +62,10 @@ export function readException(
       if (isRequired || !isMissing(value)) invalidFields.push(name);
       return null;
     }
-    if (value.length > charactersMax) invalidFields.push(name);
-    return value.slice(0, charactersMax).toWellFormed();
+    if (value.length <= charactersMax) return value.toWellFormed();
+    invalidFields.push(name);
+    // Copied, since a slice keeps all of the 256 KB that it is cut from: a thousand remembered ones would be 256 MB.
+    return Buffer.from(value.slice(0, charactersMax)).toString();
   };
 
   const sdkAppId = typeof parameters.sdkAppId === 'string' ? parameters.sdkAppId : '';

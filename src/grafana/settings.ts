@@ -3,13 +3,20 @@
  *
  *     GRAFANA_URL=https://grafana.example.org RUNBOOKS_URL=https://wiki.example.org/chat npm run grafana
  */
+import {
+  journalFilledRatioMax,
+  rejectionsMax,
+  runbooksUrlDefault,
+  signatureFailuresMax,
+  undeliveredSecondsMax,
+} from '../guidance.ts';
 
 /** Where the links of alerts and dashboards point. The defaults are those of grafana/compose.yml. */
 export const links = {
   /** Grafana's root, to which `/d/<uid>` is added. */
   grafanaUrl: process.env.GRAFANA_URL ?? 'http://localhost:3000',
   /** The folder of the runbooks, to which `/<alert>.md` is added. Prometheus serves it: `--web.user-assets`. */
-  runbooksUrl: process.env.RUNBOOKS_URL ?? 'http://localhost:9090/user/runbooks',
+  runbooksUrl: process.env.RUNBOOKS_URL ?? runbooksUrlDefault,
 } as const;
 
 /** The job under which Prometheus scrapes the exporter; the rules keep whatever job the series have. */
@@ -197,12 +204,12 @@ export const thresholds = {
     why: 'In the 6 hours. Of 300, one slow one is at half the pace, two are above it.',
   },
   signatureFailures: {
-    value: 5,
+    value: signatureFailuresMax,
     unit: 'callbacks',
     why: 'In 15 minutes, by reason. A port scan leaves one or two; a wrong token or clock fails every callback.',
   },
   rejections: {
-    value: 10,
+    value: rejectionsMax,
     unit: 'callbacks',
     why: 'In 15 minutes, by reason. Strangers on the open port leave a few.',
   },
@@ -217,12 +224,12 @@ export const thresholds = {
     why: 'In 5 minutes. A percentile of fewer is a single late callback.',
   },
   journalFilled: {
-    value: 0.8,
+    value: journalFilledRatioMax,
     unit: 'ratio',
     why: 'Of JOURNAL_MAX_BYTES, beyond which undelivered telemetry is dropped. A fifth leaves time to act.',
   },
   undelivered: {
-    value: 300,
+    value: undeliveredSecondsMax,
     unit: 'seconds',
     why: 'Delivery takes seconds, and a collector’s restart a minute or two.',
   },

@@ -1,11 +1,13 @@
-/** The operator listener: metrics, health and the status page. Not for Tencent, and not for the outside. */
+/** The operator listener: metrics, health and the status page, also as JSON. Not for Tencent, and not for the outside. */
 import { createServer, type Server } from 'node:http';
 import Router from '@koa/router';
 import Koa from 'koa';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Scraper } from '../metrics/zero-gate.ts';
-import { renderStatusPage, type Status } from './status-page.ts';
+import { toApiStatus } from './api-status.ts';
+import type { Status } from './status.ts';
+import { contentSecurityPolicy, renderStatusPage } from './status-page.ts';
 
 export interface Operations {
   metrics: Metrics;
@@ -37,15 +39,14 @@ export function createOperatorListener({ metrics, isReady, status, log }: Operat
     ctx.body = isReady() ? 'Callbacks are taken.\n' : 'Callbacks are not taken.\n';
   });
   router.get('/', ctx => {
-    // The page carries its own styles, and nothing else.
-    ctx.set(
-      'Content-Security-Policy',
-      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    );
-    ctx.set('Cache-Control', 'no-store');
-    ctx.set('X-Content-Type-Options', 'nosniff');
+    setHeaders(ctx, contentSecurityPolicy);
     ctx.type = 'html';
     ctx.body = renderStatusPage(status());
+  });
+  router.get('/api/status', ctx => {
+    setHeaders(ctx, "default-src 'none'; frame-ancestors 'none'");
+    ctx.type = 'json';
+    ctx.body = `${JSON.stringify(toApiStatus(status()), null, 2)}\n`;
   });
 
   const app = new Koa();
@@ -64,6 +65,16 @@ export function createOperatorListener({ metrics, isReady, status, log }: Operat
   const server = createServer({ headersTimeout: 5_000, requestTimeout: 8_000 }, app.callback());
   server.maxConnections = connectionsMax;
   return server;
+}
+
+/** Of what is for people: some of it comes from strangers, none of it is to be kept or passed on. */
+function setHeaders(ctx: Koa.Context, policy: string): void {
+  ctx.set({
+    'Content-Security-Policy': policy,
+    'X-Content-Type-Options': 'nosniff',
+    'Referrer-Policy': 'no-referrer',
+    'Cache-Control': 'no-store',
+  });
 }
 
 /** Prometheus, Grafana Alloy, the OpenTelemetry collector and vmagent all say how long they wait; a person does not. */

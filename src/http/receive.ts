@@ -15,6 +15,7 @@ import type { JournalEntry } from '../journal/journal.ts';
 import { type JournalWriter, UnwrittenLimitReached } from '../journal/writer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { type Answer, okAnswer, rejectionAnswers } from './answers.ts';
+import type { CallbackTally } from './callback-tally.ts';
 import type { InFlight } from './in-flight.ts';
 import type { Rejections } from './rejections.ts';
 
@@ -24,6 +25,8 @@ export interface CountedEntry extends JournalEntry, ExceptionIds {
   elementTypes: readonly string[];
   invalidFields: readonly FieldName[];
   folded: Classification['folded'];
+  /** For the status page; the journal has it in `record` alone. */
+  groupId: string | null;
 }
 
 /** One request, as far as it matters. */
@@ -46,6 +49,7 @@ export interface Receiver {
   writer: Pick<JournalWriter<CountedEntry>, 'append'>;
   metrics: Metrics;
   rejections: Rejections;
+  tally: CallbackTally;
   inFlight: InFlight;
   privacy: Privacy;
   /** Message text is looked at only where it will be delivered. */
@@ -68,12 +72,16 @@ export async function receive(callback: Callback, receiver: Receiver): Promise<A
 
   const secondsSoFar = (): number => (performance.now() - callback.arrivedAt) / 1000;
   const reject = (reason: RejectionReason, body: string | null = null): Answer => {
-    metrics.callbackRejected(commandLabel(command), reason, secondsSoFar());
-    receiver.rejections.add({ at: receivedAt, reason, command: commandLabel(command), body });
+    const label = commandLabel(command);
+    metrics.callbackRejected(label, reason, secondsSoFar());
+    receiver.tally.note('rejected', label, receivedAt);
+    receiver.rejections.add({ at: receivedAt, reason, command: label, body });
     return rejectionAnswers[reason];
   };
   const answerOk = (outcome: 'counted' | 'duplicate' | 'ignored', ids?: ExceptionIds): Answer => {
-    metrics.callbackAnswered(commandLabel(command), outcome, secondsSoFar(), ids);
+    const label = commandLabel(command);
+    metrics.callbackAnswered(label, outcome, secondsSoFar(), ids);
+    receiver.tally.note(outcome, label, receivedAt);
     return okAnswer;
   };
 
@@ -123,6 +131,7 @@ function toEntry(
     record: isDelivering ? encodeRecord(toRecord(exception, classification, ids, privacy, identifier)) : null,
     invalidFields: exception.invalidFields,
     folded: classification.folded,
+    groupId: exception.groupId,
   };
 }
 

@@ -11,7 +11,7 @@ export interface Rejection {
   body: string | null;
 }
 
-const rejectionsMax = 100;
+export const rejectionsKeptMax = 100;
 const bodyCharactersMax = 2_048;
 
 export class Rejections {
@@ -25,7 +25,7 @@ export class Rejections {
   add(rejection: Rejection): void {
     const body = this.#keepsBodies ? (rejection.body?.slice(0, bodyCharactersMax) ?? null) : null;
     this.#rejections.push({ ...rejection, body });
-    if (this.#rejections.length > rejectionsMax) this.#rejections.shift();
+    if (this.#rejections.length > rejectionsKeptMax) this.#rejections.shift();
   }
 
   /** The latest first. */

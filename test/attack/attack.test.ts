@@ -1105,6 +1105,7 @@ output('canaries of all attacks, Sign, tokens and the client’s address: nowher
     metrics: Buffer.from(await page('/metrics')),
     openmetrics: Buffer.from(await page('/metrics', { Accept: openMetricsType })),
     'status page': Buffer.from(await page('/')),
+    'api status': Buffer.from(await page('/api/status')),
     otlp: Buffer.concat(collector.rawBodies),
     journal: Buffer.concat(globSync(`${exporter.journal}*`).map(file => readFileSync(file))),
     stdout: Buffer.from(exporter.stdout),

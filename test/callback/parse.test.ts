@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Exception, FieldName } from '../../src/callback/exception.ts';
@@ -297,6 +299,23 @@ for (const [field, property, charactersMax] of limits) {
     assert.equal(beyond.invalidFields, [field]);
   });
 }
+
+parse('keeps nothing of a long text but what it is cut to', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const heapBytes = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = heapBytes();
+  const kept = Array.from(
+    { length: 200 },
+    (_, index) => readWith({ GroupId: `${index}${'x'.repeat(200_000)}` }).groupId,
+  );
+  const after = heapBytes();
+  assert.is(kept.at(-1)!.length, 256);
+  assert.ok(after - before < 10e6, `200 group IDs of 200 kB, cut: ${after - before} bytes`);
+});
 
 parse('cuts OptPlatform at 64 characters', () => {
   const exception = read(sampleBody(), { query: sampleQuery({ OptPlatform: 'x'.repeat(65) }) });

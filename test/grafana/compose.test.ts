@@ -204,6 +204,18 @@ compose('serves Grafana and the runbooks where the links of alerts and dashboard
   assert.is(behind('prometheus', `${flagOf('prometheus', 'web.user-assets')}/${below}`), 'runbooks');
 });
 
+compose('has the status page link to Grafana, and a trace to what Grafana shows of it', () => {
+  const { DASHBOARDS_URL, TRACE_URL_TEMPLATE } = named('exporter').environment!;
+  assert.is(DASHBOARDS_URL, links.grafanaUrl);
+  assert.is(new URL(TRACE_URL_TEMPLATE!).origin, links.grafanaUrl);
+  const { trace } = JSON.parse(new URL(TRACE_URL_TEMPLATE!).searchParams.get('panes')!);
+  assert.is(trace.queries[0].query, '{trace_id}');
+  const { datasources } = readShipped<{ datasources: { uid: string; type: string }[] }>(
+    'provisioning/datasources/tencent-chat.yml',
+  );
+  assert.is(datasources.find(({ uid }) => uid === trace.datasource)?.type, 'tempo');
+});
+
 compose('sets only what the exporter has settings for, and starts it', async () => {
   const { environment } = named('exporter');
   const known = [

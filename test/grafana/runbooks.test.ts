@@ -9,9 +9,10 @@ import { errorCategories } from '../../src/callback/exception.ts';
 import { secretNames, settings } from '../../src/config.ts';
 import { dashboardUids } from '../../src/grafana/dashboards/uids.ts';
 import { grafanaFolder } from '../../src/grafana/generate.ts';
-import { anchorOf, watchers } from '../../src/grafana/runbooks/error-codes.ts';
+import { watchers } from '../../src/grafana/runbooks/error-codes.ts';
 import { alertsByName, runbookFiles, sections } from '../../src/grafana/runbooks/files.ts';
 import { links, thresholds } from '../../src/grafana/settings.ts';
+import { anchorOf } from '../../src/guidance.ts';
 import { knownSeries, promtoolCheckQueries, readPromql } from './inventory.ts';
 
 const runbooks = suite('runbooks');

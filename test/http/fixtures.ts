@@ -5,6 +5,7 @@ import { createAuthenticator } from '../../src/callback/authenticate.ts';
 import { createClassifier } from '../../src/callback/classify.ts';
 import { createIdentifier } from '../../src/callback/identify.ts';
 import { type CallbackListener, createCallbackListener } from '../../src/http/callback-listener.ts';
+import { CallbackTally } from '../../src/http/callback-tally.ts';
 import { InFlight } from '../../src/http/in-flight.ts';
 import { type CountedEntry, countException, type Receiver } from '../../src/http/receive.ts';
 import { Rejections } from '../../src/http/rejections.ts';
@@ -101,6 +102,7 @@ export async function newReceiver({
     writer,
     metrics,
     rejections: new Rejections({ keepsBodies: messageContent === 'included' }),
+    tally: new CallbackTally(),
     inFlight: new InFlight(inFlight),
     privacy: { userIds: 'hashed', messageContent },
     withMessageText: messageContent === 'included',

@@ -1,6 +1,6 @@
 /**
  * Canaries in every place where something private can stand, and a search in every place where it could come out:
- * output, metrics, status page, OTLP as bytes, the journal's files, answers.
+ * output, metrics, status page and its JSON, OTLP as bytes, the journal's files, answers.
  */
 import { hash } from 'node:crypto';
 import { globSync, readFileSync } from 'node:fs';
@@ -172,6 +172,7 @@ async function sendCanaries(env: Record<string, string> = {}): Promise<Everythin
         metrics: await page('/metrics'),
         openmetrics: await page('/metrics', { Accept: 'application/openmetrics-text; version=1.0.0' }),
         'status page': await page('/'),
+        'api status': await page('/api/status'),
         otlp: Buffer.concat(collector.rawBodies),
       };
       const journalAfter = readJournal(exporter);
@@ -228,7 +229,7 @@ privacy('the settings let out what they name, there and only there', async () =>
   assert.equal(places('canary-text'), ['journal', 'otlp']);
   assert.equal(places(sender), ['journal', 'otlp']);
   assert.equal(places(clientAddress), ['journal', 'otlp']);
-  assert.equal(places(malformedText), ['status page']);
+  assert.equal(places(malformedText), ['api status', 'status page']);
 
   for (const { attributes } of [...collector.spans, ...collector.logRecords]) {
     if (attributes['user.id'] !== undefined) assert.match(String(attributes['user.id']), /^canary-/);

@@ -12,6 +12,7 @@ import { createAuthenticator } from '../../src/callback/authenticate.ts';
 import { createClassifier } from '../../src/callback/classify.ts';
 import { type ErrorCategory, errorCategories } from '../../src/callback/exception.ts';
 import { createIdentifier } from '../../src/callback/identify.ts';
+import { CallbackTally } from '../../src/http/callback-tally.ts';
 import { InFlight } from '../../src/http/in-flight.ts';
 import {
   answerWithinMs,
@@ -276,6 +277,7 @@ export class World {
         writer,
         metrics,
         rejections: new Rejections({ keepsBodies: false }),
+        tally: new CallbackTally(),
         inFlight: new InFlight({ callbacksMax: this.#history.inFlightMax, bytesMax: 2 ** 26 }),
         privacy: { userIds: 'hashed', messageContent: 'omitted' },
         withMessageText: false,

@@ -18,6 +18,7 @@ import { type ExceptionRecord, type Privacy, toRecord } from '../../src/callback
 import { secretNames, settings } from '../../src/config.ts';
 import { alertGroups } from '../../src/grafana/rules/files.ts';
 import * as answers from '../../src/http/answers.ts';
+import { statusFields } from '../../src/http/api-status.ts';
 import { type MetricRow, metricTable, type Outcome } from '../../src/metrics/table.ts';
 import { toLogRecord, toSpan } from '../../src/telemetry/mapping.ts';
 import { sampleBody, sampleQuery, sampleReceivedAt, sampleSdkAppId } from './samples.ts';
@@ -29,6 +30,7 @@ const tables: Record<string, () => string> = {
   metrics: metricsTable,
   answers: answersTable,
   attributes: attributesTable,
+  status: statusTable,
   alerts: alertsTable,
 };
 
@@ -68,13 +70,13 @@ function metricsTable(): string {
 
 function answersTable(): string {
   // Typed so that an answer without a row here does not compile.
-  const cases: Record<Exclude<keyof typeof answers, 'rejectionAnswers'>, string> = {
+  const cases: Record<Exclude<keyof typeof answers, 'rejectionAnswers' | 'rejectionCauses'>, string> = {
     okAnswer: (['counted', 'duplicate', 'ignored'] satisfies Outcome[]).map(code).join(', '),
     notFoundAnswer: 'not counted',
     methodAnswer: 'not counted',
     failureAnswer: 'not counted; logged as an error',
   };
-  const { rejectionAnswers, okAnswer, ...others } = answers;
+  const { rejectionAnswers, rejectionCauses, okAnswer, ...others } = answers;
   const rows: [string, answers.Answer][] = [
     [cases.okAnswer, okAnswer],
     ...Object.entries(rejectionAnswers).map(([reason, answer]): [string, answers.Answer] => [
@@ -172,6 +174,13 @@ function recordOf(text: string, query: string, privacy: Privacy): ExceptionRecor
 function attributesOf(record: ExceptionRecord) {
   const origin = { resource: emptyResource(), scope: { name: '' } };
   return { span: toSpan(record, origin).attributes, log: toLogRecord(record, origin).attributes };
+}
+
+function statusTable(): string {
+  return table(
+    ['Field', 'Type', 'Meaning'],
+    Object.entries(statusFields).map(([path, [type, meaning]]) => [code(path), type, meaning]),
+  );
 }
 
 function alertsTable(): string {

@@ -3,6 +3,7 @@
  * PrometheusRule wraps.
  */
 import { Document, type Scalar, type YAMLMap, type YAMLSeq } from 'yaml';
+import { runbookUrl } from '../../guidance.ts';
 import { links } from '../settings.ts';
 import { exceptionAlertGroup, exceptionRecordingGroups } from './exceptions.ts';
 import { exporterAlertGroup, exporterRecordingGroups } from './exporter.ts';
@@ -53,14 +54,10 @@ function prometheusRule(rule: RecordingRule | Alert): PrometheusRule {
     annotations: {
       summary: rule.summary,
       description: rule.description,
-      runbook_url: runbookUrl(rule.name),
+      runbook_url: runbookUrl(links.runbooksUrl, rule.name),
       dashboard_url: dashboardUrl(rule.dashboard),
     },
   };
-}
-
-export function runbookUrl(name: Alert['name']): string {
-  return `${links.runbooksUrl}/${name}.md`;
 }
 
 /**

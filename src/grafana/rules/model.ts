@@ -1,4 +1,5 @@
 /** Rules as data, from which come Prometheus' rule files, the PrometheusRule of Kubernetes, and the runbooks' heads. */
+import type { AlertName } from '../../guidance.ts';
 import type { DashboardUid } from '../dashboards/uids.ts';
 
 /** A series computed from others: `level:metric:operations`. */
@@ -11,7 +12,7 @@ export interface RecordingRule {
 
 export interface Alert {
   /** Also the file name of its runbook. */
-  name: `TencentChat${string}`;
+  name: AlertName;
   /** critical: a person must act now. warning: today. info: good to know. none: only proves that alerting works. */
   severity: 'critical' | 'warning' | 'info' | 'none';
   expr: string;

@@ -8,6 +8,7 @@
 import { type CatalogueEntry, catalogue } from '../../callback/catalogue.ts';
 import { codesMax } from '../../callback/classify.ts';
 import { type ErrorCategory, errorCategories } from '../../callback/exception.ts';
+import { anchorOf } from '../../guidance.ts';
 import { toLogRecord } from '../../telemetry/mapping.ts';
 import { dashboardUids } from '../dashboards/uids.ts';
 import type { Alert } from '../rules/model.ts';
@@ -122,11 +123,6 @@ The callback had an \`ErrorCode\` that is no integer. Everything said of \`unkno
 
 function codeText({ code }: CatalogueEntry): string {
   return typeof code === 'number' ? String(code) : `${code.from} to ${code.to}`;
-}
-
-/** `10023`, `-10113`, `10100-10200`. */
-export function anchorOf({ code }: CatalogueEntry): string {
-  return typeof code === 'number' ? String(code) : `${code.from}-${code.to}`;
 }
 
 /** Also where Markdown would make an anchor of its heading: those differ between renderers. */
