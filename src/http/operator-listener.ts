@@ -4,7 +4,7 @@ import Router from '@koa/router';
 import Koa from 'koa';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { Scraper } from '../metrics/zero-gate.ts';
+import { answerScrape } from './scrape.ts';
 import { renderStatusPage, type Status } from './status-page.ts';
 
 export interface Operations {
@@ -21,14 +21,7 @@ const connectionsMax = 100;
 export function createOperatorListener({ metrics, isReady, status, log }: Operations): Server {
   const router = new Router();
 
-  router.get('/metrics', async ctx => {
-    const scrape = await metrics.render(ctx.get('Accept') || undefined, scraperOf(ctx));
-    ctx.set('Content-Type', scrape.contentType);
-    ctx.set('Cache-Control', 'no-store');
-    ctx.body = scrape.body;
-    // Only what was really sent counts as seen: a scrape that timed out is shown the same zeros again.
-    if (ctx.method === 'GET') ctx.res.once('finish', scrape.sent);
-  });
+  router.get('/metrics', ctx => answerScrape(ctx, metrics));
   router.get('/-/healthy', ctx => {
     ctx.body = 'The process turns.\n';
   });
@@ -64,10 +57,4 @@ export function createOperatorListener({ metrics, isReady, status, log }: Operat
   const server = createServer({ headersTimeout: 5_000, requestTimeout: 8_000 }, app.callback());
   server.maxConnections = connectionsMax;
   return server;
-}
-
-/** Prometheus, Grafana Alloy, the OpenTelemetry collector and vmagent all say how long they wait; a person does not. */
-function scraperOf(ctx: Koa.Context): Scraper | null {
-  if (ctx.get('X-Prometheus-Scrape-Timeout-Seconds') === '') return null;
-  return { address: ctx.req.socket.remoteAddress ?? '', userAgent: ctx.get('User-Agent') };
 }
