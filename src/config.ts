@@ -210,9 +210,22 @@ export interface LoadedConfig {
  * Throws `SettingsError` with every problem. `readFile` returns a file's text or throws.
  */
 export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => string): LoadedConfig {
+  const resolved = resolveFiles(env, secretNames, readFile);
+  const settled = settle((_, { name }) => resolved.env[name]?.trim() || undefined);
+  const problems = [...resolved.problems, ...settled.problems];
+  if (settled.config === null || problems.length > 0) throw new SettingsError(problems);
+  return { config: settled.config, env: resolved.env };
+}
+
+/** The environment with the value of each `<NAME>_FILE` in `<NAME>`. */
+export function resolveFiles(
+  env: NodeJS.ProcessEnv,
+  names: readonly string[],
+  readFile: (path: string) => string,
+): { env: NodeJS.ProcessEnv; problems: string[] } {
   const problems: string[] = [];
   const resolved = { ...env };
-  for (const name of secretNames) {
+  for (const name of names) {
     const path = env[`${name}_FILE`];
     if (!path) continue;
     if (env[name]) problems.push(`${name} and ${name}_FILE are both set; set one`);
@@ -227,35 +240,54 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
       );
     }
   }
+  return { env: resolved, problems };
+}
 
-  const config: Record<string, unknown> = {};
+/** What a setting was given: its text; what no text stands for, in words (`an object`); or nothing. */
+export type Given = string | { got: string } | undefined;
+
+/**
+ * Parses every setting, and takes the default of what is `undefined`. `nameOf` is what problems call a setting. With any
+ * problem, `config` is `null`.
+ */
+export function settle(
+  givenOf: (key: keyof Config, setting: Setting) => Given,
+  nameOf: (key: keyof Config) => string = key => settings[key].name,
+): { config: Config | null; problems: string[] } {
+  const problems: string[] = [];
+  const parsed: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(settings) as [keyof Config, Setting][]) {
-    const text = resolved[setting.name]?.trim() || fallback(setting);
-    const value = text === null ? undefined : setting.parse(text);
-    config[key] = value;
-    if (value !== undefined) continue;
+    const given = givenOf(key, setting) ?? fallback(setting) ?? { got: 'nothing' };
+    parsed[key] = typeof given === 'string' ? setting.parse(given) : undefined;
+    if (parsed[key] !== undefined) continue;
     const got =
-      text === null
-        ? 'nothing'
+      typeof given !== 'string'
+        ? given.got
         : setting.isSecret
           ? 'something else (not shown)'
-          : JSON.stringify(text.replace(/\/\/.*@/, '//…@'));
-    problems.push(`${setting.name} expects ${setting.expects}, got ${got}`);
+          : JSON.stringify(given.replace(/\/\/.*@/, '//…@'));
+    problems.push(`${nameOf(key)} expects ${setting.expects}, got ${got}`);
   }
-  if (problems.length === 0) problems.push(...contradictions(config as unknown as Config));
-  if (problems.length > 0) throw new SettingsError(problems);
-  return { config: config as unknown as Config, env: resolved };
+  const config = parsed as unknown as Config;
+  if (problems.length === 0) problems.push(...contradictions(config, nameOf));
+  return { config: problems.length === 0 ? config : null, problems };
 }
 
 /** What no setting shows alone. */
-function contradictions({ sdkAppIds, callbackTokens }: Config): string[] {
+function contradictions(
+  { sdkAppIds, callbackTokens }: Config,
+  nameOf: (key: keyof Config) => string,
+): string[] {
   if (callbackTokens.length === 0) return [];
+  const tokens = nameOf('callbackTokens');
   const problems = callbackTokens
     .filter(({ sdkAppId }) => sdkAppId !== null && !sdkAppIds.includes(sdkAppId))
-    .map(({ sdkAppId }) => `CALLBACK_TOKENS has a token for ${sdkAppId}, which is not one of SDK_APP_IDS`);
+    .map(
+      ({ sdkAppId }) => `${tokens} has a token for ${sdkAppId}, which is not one of ${nameOf('sdkAppIds')}`,
+    );
   for (const id of sdkAppIds) {
     if (callbackTokens.some(({ sdkAppId }) => sdkAppId === null || sdkAppId === id)) continue;
-    problems.push(`CALLBACK_TOKENS has no token for ${id}: its callbacks would all be refused`);
+    problems.push(`${tokens} has no token for ${id}: its callbacks would all be refused`);
   }
   return problems;
 }

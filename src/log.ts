@@ -5,13 +5,13 @@
  * callback above debug.
  */
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
-type Level = (typeof logLevels)[number];
+export type LogLevel = (typeof logLevels)[number];
 
 export type LogFields = Record<string, string | number | boolean | null | undefined>;
-export type Log = Record<Level, (message: string, fields?: LogFields) => void>;
+export type Log = Record<LogLevel, (message: string, fields?: LogFields) => void>;
 
 export interface LogOptions {
-  level: Level;
+  level: LogLevel;
   /** For the eye instead of for machines. */
   isTerminal: boolean;
   write: (line: string) => void;
@@ -31,7 +31,7 @@ export function createLog({ level, isTerminal, write, now }: LogOptions): Log {
   const format = isTerminal ? formatText : formatJson;
   const threshold = logLevels.indexOf(level);
   const logAt =
-    (severity: Level) =>
+    (severity: LogLevel) =>
     (message: string, fields: LogFields = {}): void => {
       if (logLevels.indexOf(severity) < threshold) return;
       const cutFields = Object.entries(fields).map(([name, value]) => [
@@ -53,12 +53,12 @@ function escapeControl(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
-function formatJson(time: string, level: Level, message: string, fields: LogFields): string {
+function formatJson(time: string, level: LogLevel, message: string, fields: LogFields): string {
   return JSON.stringify({ time, level, message, ...fields });
 }
 
 /** `12:00:00 warn  Callbacks are not authenticated  setting=CALLBACK_TOKENS`; values quoted, so that none forges a line. */
-function formatText(time: string, level: Level, message: string, fields: LogFields): string {
+function formatText(time: string, level: LogLevel, message: string, fields: LogFields): string {
   const rest = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(

@@ -1,5 +1,6 @@
 /** The README says what is so: its tables, its commands, its names. */
 import { execFile, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,9 +9,13 @@ import * as assert from 'uvu/assert';
 import packageJson from '../package.json' with { type: 'json' };
 import { settings } from '../src/config.ts';
 import { metricTable } from '../src/metrics/table.ts';
+import { startApp } from './support/app.ts';
 import { cleanUp, temporaryDirectory } from './support/clean-up.ts';
-import { startExporter } from './support/exporter.ts';
+import { exceptionsTotal, Samples, startExporter } from './support/exporter.ts';
+import { freePort } from './support/ports.ts';
 import { readmePath, withTables } from './support/readme-tables.ts';
+import { send } from './support/request.ts';
+import { sampleBody, sampleQuery, signedQuery } from './support/samples.ts';
 
 const readme = suite('readme');
 readme.after.each(cleanUp);
@@ -104,6 +109,40 @@ readme("shows commands that print what it says, the callback's answer and its me
     await run(metrics.command),
     metrics.printed.trimEnd().replace('outcome="duplicate"} 0', 'outcome="duplicate"} 1'),
   );
+});
+
+readme('shows an app that takes exceptions beside its own callbacks', async () => {
+  const [callbackPort, operationsPort] = [await freePort(), await freePort()];
+  const source = blocks.find(({ language }) => language === 'js')!.content;
+  for (const listening of ['listen(3000', 'listen(9464']) assert.ok(source.includes(listening));
+  const { child } = await startApp(
+    'app.mjs',
+    {
+      'app.mjs': source
+        .replace('listen(3000', `listen(${callbackPort}`)
+        .replace('listen(9464', `listen(${operationsPort}`),
+    },
+    { env: { CALLBACK_TOKENS: 'a-token' } },
+  );
+  const post = async (body: string, query: string) => {
+    const url = `http://127.0.0.1:${callbackPort}/tencent?${query}`;
+    const answer = await send(url, { method: 'POST', body });
+    return [answer.status, JSON.parse(answer.body).ErrorCode];
+  };
+  const command = { CallbackCommand: 'Group.CallbackBeforeSendMsg' };
+  const messageOf = (text: string) =>
+    sampleBody({ ...command, MsgBody: [{ MsgType: 'TIMTextElem', MsgContent: { Text: text } }] });
+  assert.equal(await post(messageOf('darn it'), sampleQuery(command)), [200, 1]);
+  assert.equal(await post(messageOf('well'), sampleQuery(command)), [200, 0]);
+  assert.equal(await post(sampleBody(), signedQuery(Date.now(), 'a-token')), [200, 0]);
+  assert.equal(await post(sampleBody(), sampleQuery()), [401, 401]);
+
+  const samples = new Samples((await send(`http://127.0.0.1:${operationsPort}/metrics`)).body);
+  assert.is(samples.sum(exceptionsTotal), 1);
+  assert.is(samples.sum('tencent_chat_callbacks_total'), 2);
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  assert.equal(await exited, [0, null]);
 });
 
 readme('starts the exporter with settings that suffice', () => {

@@ -38,8 +38,8 @@ export function parseBody(text: string): Body | null {
 }
 
 /** The command that the body names, for the case that the URL names none. */
-export function bodyCommand(body: Body): string | undefined {
-  const command = read(body.fields, 'CallbackCommand');
+export function bodyCommand({ fields }: Pick<Body, 'fields'>): string | undefined {
+  const command = read(fields, 'CallbackCommand');
   return typeof command === 'string' ? command : undefined;
 }
 

@@ -1,9 +1,10 @@
 /** How much is being worked on at once: a bound on memory that no sender can pass. */
 export class InFlight {
-  readonly #callbacksMax: number;
+  #callbacksMax: number;
   readonly #bytesMax: number;
   #callbacks = 0;
   #bytes = 0;
+  #onEmpty: () => void = () => {};
 
   constructor(limits: { callbacksMax: number; bytesMax: number }) {
     this.#callbacksMax = limits.callbacksMax;
@@ -21,6 +22,16 @@ export class InFlight {
   leave(bytes: number): void {
     this.#callbacks -= 1;
     this.#bytes -= bytes;
+    if (this.#callbacks === 0) this.#onEmpty();
+  }
+
+  /** Lets nobody in any more. Resolves when all have left. */
+  async close(): Promise<void> {
+    this.#callbacksMax = 0;
+    if (this.#callbacks === 0) return;
+    await new Promise<void>(resolve => {
+      this.#onEmpty = resolve;
+    });
   }
 
   get callbacks(): number {

@@ -4,8 +4,8 @@ import Router from '@koa/router';
 import Koa from 'koa';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { Scraper } from '../metrics/zero-gate.ts';
 import { toApiStatus } from './api-status.ts';
+import { answerScrape } from './scrape.ts';
 import type { Status } from './status.ts';
 import { contentSecurityPolicy, renderStatusPage } from './status-page.ts';
 
@@ -23,14 +23,7 @@ const connectionsMax = 100;
 export function createOperatorListener({ metrics, isReady, status, log }: Operations): Server {
   const router = new Router();
 
-  router.get('/metrics', async ctx => {
-    const scrape = await metrics.render(ctx.get('Accept') || undefined, scraperOf(ctx));
-    ctx.set('Content-Type', scrape.contentType);
-    ctx.set('Cache-Control', 'no-store');
-    ctx.body = scrape.body;
-    // Only what was really sent counts as seen: a scrape that timed out is shown the same zeros again.
-    if (ctx.method === 'GET') ctx.res.once('finish', scrape.sent);
-  });
+  router.get('/metrics', ctx => answerScrape(ctx, metrics));
   router.get('/-/healthy', ctx => {
     ctx.body = 'The process turns.\n';
   });
@@ -75,10 +68,4 @@ function setHeaders(ctx: Koa.Context, policy: string): void {
     'Referrer-Policy': 'no-referrer',
     'Cache-Control': 'no-store',
   });
-}
-
-/** Prometheus, Grafana Alloy, the OpenTelemetry collector and vmagent all say how long they wait; a person does not. */
-function scraperOf(ctx: Koa.Context): Scraper | null {
-  if (ctx.get('X-Prometheus-Scrape-Timeout-Seconds') === '') return null;
-  return { address: ctx.req.socket.remoteAddress ?? '', userAgent: ctx.get('User-Agent') };
 }

@@ -41,7 +41,7 @@ export interface WriterOptions<Entry extends JournalEntry> {
   batchEveryMs?: number;
 }
 
-/** More was put aside than memory is allowed for. The exception was neither stored nor counted. */
+/** More was put aside than memory is allowed for, or it comes after `drain`. Neither stored nor counted. */
 export class UnwrittenLimitReached extends Error {
   override name = 'UnwrittenLimitReached';
 }
@@ -73,6 +73,7 @@ export class JournalWriter<Entry extends JournalEntry> {
   #retry: NodeJS.Timeout | undefined;
   #retryInMs = retryFirstMs;
   #isRetryDue = false;
+  #isDrained = false;
 
   constructor(options: WriterOptions<Entry>) {
     this.#journal = options.journal;
@@ -89,6 +90,7 @@ export class JournalWriter<Entry extends JournalEntry> {
    */
   append(entry: Entry, answerBy: number): Promise<AppendOutcome | 'late'> {
     return new Promise((resolve, reject) => {
+      if (this.#isDrained) return reject(new UnwrittenLimitReached());
       this.#queue.push({ entry, answerBy, resolve, reject });
       if (this.#queue.length === batchFull) this.#endRest();
       if (this.#isPumping) return;
@@ -102,7 +104,10 @@ export class JournalWriter<Entry extends JournalEntry> {
     return this.#unwritten.size;
   }
 
-  /** Waits until nothing is queued and nothing is put aside, at most `timeoutMs`. Says how many were left unwritten. */
+  /**
+   * Waits until nothing is queued and nothing is put aside, at most `timeoutMs`. Says how many were left unwritten; after
+   * that nothing more is put aside, since nobody would write it.
+   */
   async drain(timeoutMs: number): Promise<number> {
     const deadline = performance.now() + timeoutMs;
     while ((this.#isPumping || this.#unwritten.size > 0) && performance.now() < deadline) {
@@ -110,6 +115,7 @@ export class JournalWriter<Entry extends JournalEntry> {
       await delay(this.#unwritten.size > 0 ? retryFirstMs : 5);
     }
     clearTimeout(this.#retry);
+    this.#isDrained = true;
     return this.#unwritten.size;
   }
 
@@ -200,7 +206,8 @@ export class JournalWriter<Entry extends JournalEntry> {
     for (const [index, waiting] of batch.entries()) {
       const { entry, reject } = waiting;
       if (known[index] || this.#unwritten.has(entry.identity)) this.#settle(waiting, 'duplicate');
-      else if (this.#unwritten.size >= this.#unwrittenMax) reject(new UnwrittenLimitReached());
+      else if (this.#isDrained || this.#unwritten.size >= this.#unwrittenMax)
+        reject(new UnwrittenLimitReached());
       else {
         this.#unwritten.set(entry.identity, entry);
         this.#settle(waiting, 'new');

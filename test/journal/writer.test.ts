@@ -470,4 +470,25 @@ writerSuite('drain gives up after its time, and says how many exceptions are lef
   assert.ok(performance.now() - startedAt < 1_000);
 });
 
+writerSuite(
+  'after drain an exception is refused, and not put aside where nobody would write it',
+  async () => {
+    const { append, counted, journal, writer } = setUp();
+    journal.isHeld = true;
+    const queued = append(newEntry(1));
+    await settle();
+    assert.is(await writer.drain(0), 0);
+    journal.isBroken = true;
+    journal.release();
+    for (const refused of [queued, append(newEntry(2))]) {
+      const error = await refused.then(
+        outcome => assert.unreachable(outcome),
+        (reason: Error) => reason,
+      );
+      assert.instance(error, UnwrittenLimitReached);
+    }
+    assert.equal(counted, []);
+  },
+);
+
 writerSuite.run();

@@ -15,11 +15,12 @@ import { createIdentifier } from '../../src/callback/identify.ts';
 import { parseParameters } from '../../src/callback/parameters.ts';
 import { parseBody, readException } from '../../src/callback/parse.ts';
 import { type ExceptionRecord, type Privacy, toRecord } from '../../src/callback/record.ts';
-import { secretNames, settings } from '../../src/config.ts';
+import { type Config, secretNames, settings } from '../../src/config.ts';
 import { alertGroups } from '../../src/grafana/rules/files.ts';
 import * as answers from '../../src/http/answers.ts';
 import { statusFields } from '../../src/http/api-status.ts';
 import { type MetricRow, metricTable, type Outcome } from '../../src/metrics/table.ts';
+import { optionNames } from '../../src/options.ts';
 import { toLogRecord, toSpan } from '../../src/telemetry/mapping.ts';
 import { sampleBody, sampleQuery, sampleReceivedAt, sampleSdkAppId } from './samples.ts';
 
@@ -32,6 +33,7 @@ const tables: Record<string, () => string> = {
   attributes: attributesTable,
   status: statusTable,
   alerts: alertsTable,
+  options: optionsTable,
 };
 
 /** The README with every table as it should be. Throws when a table has no place in it, or a place no table. */
@@ -56,6 +58,27 @@ function settingsTable(): string {
   });
   const names = secretNames.map(name => code(`${name}_FILE`)).join(', ');
   return `${table(['Setting', 'Default', 'Meaning'], ours)}\nFrom a file instead, whose trailing white space is cut: ${names}.\n`;
+}
+
+function optionsTable(): string {
+  const own = Object.entries(optionNames).map(([key, name]) => {
+    const setting: { name: string; default: unknown; defaultText?: string } = settings[key as keyof Config];
+    const fallback =
+      setting.defaultText ?? (setting.default === null ? 'required' : code(String(setting.default)));
+    return [code(name), code(setting.name), name === 'path' ? 'wherever it is used' : fallback];
+  });
+  return table(
+    ['Option', 'Setting', 'Default'],
+    [
+      ...own,
+      [
+        code('log'),
+        code(settings.logLevel.name),
+        `${code('warn')}, on standard error; ${code('silent')}; or a function`,
+      ],
+      [code('env'), code('OTEL_*'), `${code('process.env')}; ${code('{}')} keeps delivery off`],
+    ],
+  );
 }
 
 function metricsTable(): string {
