@@ -42,7 +42,11 @@ npmPackage('holds what runs, compiled, and what one deploys beside it; no source
     ...['grafana/*/*.json', 'grafana/{alertmanager,prometheus}.yml', 'grafana/provisioning/*/*.yml'],
     ...['grafana/rules/*.yml', 'grafana/{kubernetes,runbooks,templates}/*'],
   ];
-  const expected = [...globSync(shipped, { cwd: root }), ...compiled(['.js', '.d.ts'])];
+  const expected = [
+    ...globSync(shipped, { cwd: root }),
+    ...compiled(['.js', '.d.ts']),
+    'dist/http/status-page.css',
+  ];
   assert.equal(paths, expected.sort());
   assert.ok(packed.size < 400_000, `${packed.size} bytes`);
 });
