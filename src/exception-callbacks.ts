@@ -22,7 +22,7 @@ export interface ExceptionCallbacks {
   readonly middleware: CallbackMiddleware;
   /** Answers a scrape, whatever the path and the method: in the Prometheus text format, or in OpenMetrics on `Accept`. */
   readonly metrics: (ctx: ScrapeContext) => Promise<void>;
-  /** What it knows of itself now. */
+  /** What it knows of itself now; of the hour before the start a while later, once it is read back from the journal. */
   status(): ExceptionCallbacksStatus;
   /**
    * Waits for the callbacks in flight, makes durable what is held in memory, ends delivery, closes the journal. From now
@@ -48,6 +48,7 @@ export async function exceptionCallbacks(options: ExceptionCallbacksOptions): Pr
   const { config, env, path, log } = loadOptions(options);
   const exporter = await openExporter({ config, env, log });
   exporter.announce();
+  exporter.recall();
   const { receiver, metrics } = exporter;
   let closed: Promise<void> | undefined;
 

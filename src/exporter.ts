@@ -211,7 +211,7 @@ export async function openExporter({
         isReady,
         path: config.callbackPath,
         publicUrl: config.callbackPublicUrl,
-        tally,
+        tally: tally.snapshot(),
         lastExceptionAt,
       },
       tokens: config.callbackTokens.length,
@@ -221,7 +221,7 @@ export async function openExporter({
         bytesMax: config.journalMaxBytes,
         ...health.journalStatus,
       },
-      delivery: health.delivery,
+      delivery: health.delivery.map(signal => ({ ...signal })),
       activity: activity.view(now),
       rejections: rejections.list(),
       links: {

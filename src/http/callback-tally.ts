@@ -1,7 +1,11 @@
 /** What became of the callbacks since the start, and which was the last. Noted by `receive`, for the status page. */
 import type { Outcome } from '../metrics/table.ts';
 
-export class CallbackTally {
+export interface CallbackCounts extends Record<Outcome, number> {
+  last: LastCallback | null;
+}
+
+export class CallbackTally implements CallbackCounts {
   counted = 0;
   duplicate = 0;
   ignored = 0;
@@ -18,6 +22,12 @@ export class CallbackTally {
     this.last.outcome = outcome;
     this.last.command = command;
     this.last.at = at;
+  }
+
+  /** As it is now, whatever comes. */
+  snapshot(): CallbackCounts {
+    const { counted, duplicate, ignored, rejected, last } = this;
+    return { counted, duplicate, ignored, rejected, last: last === null ? null : { ...last } };
   }
 }
 

@@ -1,7 +1,7 @@
 /** What the status page is made of, as HTML and as JSON. Times are in milliseconds since the Unix epoch. */
 import type { JournalStats, Signal } from '../journal/journal.ts';
 import type { ActivityView } from './activity.ts';
-import type { CallbackTally } from './callback-tally.ts';
+import type { CallbackCounts } from './callback-tally.ts';
 import type { Rejection } from './rejections.ts';
 
 export interface Status {
@@ -26,7 +26,7 @@ export interface CallbacksStatus {
   path: string;
   /** As Tencent reaches it; `null`: not told. */
   publicUrl: string | null;
-  tally: CallbackTally;
+  tally: CallbackCounts;
   /** Also from before the start; `null`: none is known. */
   lastExceptionAt: number | null;
 }

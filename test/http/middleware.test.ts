@@ -550,6 +550,25 @@ middleware('says what it knows of itself', async () => {
   assert.match(library.logLines.join('\n'), /warn callbacks are NOT authenticated/);
 });
 
+middleware(
+  'says after a restart what failed in the hour before, and what it said stays as it was',
+  async () => {
+    const first = await open();
+    const { post } = await startApp(koa => koa.use(first.middleware));
+    const before = first.status();
+    assert.is((await post('/', sampleBody(), signed())).status, 200);
+    assert.equal([before.callbacks.tally.counted, before.callbacks.tally.last], [0, null]);
+    assert.is(first.status().callbacks.tally.counted, 1);
+    assert.is(first.status().activity.exceptions, 1);
+    await first.close();
+
+    const second = await open({ journal: first.journal });
+    await until(async () => second.status().activity.exceptions === 1, 'the hour before to be read back');
+    const [latest] = second.status().activity.latest;
+    assert.equal(latest?.labels, first.status().activity.latest[0]?.labels);
+  },
+);
+
 /** What holds of it above a receiver whose journal and limits are in the test's hand. */
 async function startMiddleware(
   settings: ReceiverSettings & { bodyWithinMs?: number; change?: (receiver: Receiver) => Receiver } = {},

@@ -2,7 +2,7 @@
 import { createClassifier } from '../../src/callback/classify.ts';
 import type { Exception, ExceptionLabels, RejectionReason } from '../../src/callback/exception.ts';
 import { Activity } from '../../src/http/activity.ts';
-import { CallbackTally } from '../../src/http/callback-tally.ts';
+import { type CallbackCounts, CallbackTally } from '../../src/http/callback-tally.ts';
 import type { Rejection } from '../../src/http/rejections.ts';
 import type { SignalStatus, Status } from '../../src/http/status.ts';
 import { type Outcome, outcomes } from '../../src/metrics/table.ts';
@@ -53,14 +53,14 @@ export function newActivity(failed: readonly Failed[], startedAt = now - 3 * hou
   return activity;
 }
 
-export function newTally(counts: Partial<Record<Outcome, number>>, lastAge = 12_000): CallbackTally {
+export function newTally(counts: Partial<Record<Outcome, number>>, lastAge = 12_000): CallbackCounts {
   const tally = new CallbackTally();
   // The last one is a counted one, where there is any.
   for (const outcome of outcomes.toReversed()) {
     for (let each = 0; each < (counts[outcome] ?? 0); each += 1)
       tally.note(outcome, 'Group.CallbackSendMsgException', now - lastAge);
   }
-  return tally;
+  return tally.snapshot();
 }
 
 export function newSignal(signal: SignalStatus['signal'], changes: Partial<SignalStatus> = {}): SignalStatus {
