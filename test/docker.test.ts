@@ -60,6 +60,8 @@ docker('holds every package that the exporter imports', () => {
       imported.add(name!);
     }
   }
+  // As whoever uses the library imports it, in an example.
+  imported.delete(packageJson.name);
   assert.ok(imported.has('koa'));
   for (const name of imported) assert.ok(name in packageJson.dependencies, name);
 });
