@@ -18,7 +18,8 @@ const folderImports: Record<string, string[]> = {
   metrics: ['metrics', 'callback', 'journal'],
   telemetry: ['telemetry', 'callback', 'journal'],
   http: ['http', 'callback', 'journal', 'metrics'],
-  commands: ['commands', 'callback', 'journal'],
+  traffic: ['traffic', 'callback'],
+  commands: ['commands', 'callback', 'journal', 'metrics', 'telemetry', 'http', 'traffic'],
   // Not part of the running exporter: writes grafana/ from the tables the exporter is made of.
   grafana: ['grafana', 'callback', 'metrics', 'telemetry'],
 };

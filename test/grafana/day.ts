@@ -11,8 +11,14 @@ import { elementTypeLabels } from '../../src/callback/classify.ts';
 import { exceptionCommand } from '../../src/callback/commands.ts';
 import { errorCategories, fieldNames, rejectionReasons } from '../../src/callback/exception.ts';
 import { dropReasons, metricTable, outcomes } from '../../src/metrics/table.ts';
-import { createRandom, type Random } from '../support/random.ts';
-import { busyness, categoryOf, codeShares, groupTypeShares, platformShares } from '../support/traffic.ts';
+import { createRandom, type Random } from '../../src/traffic/random.ts';
+import {
+  busyness,
+  categoryOf,
+  codeShares,
+  groupTypeShares,
+  platformShares,
+} from '../../src/traffic/shares.ts';
 
 /** Seconds since the Unix epoch: Thursday, 5 March 2026, 21:30 UTC. */
 export const dayEnd = Date.UTC(2026, 2, 5, 21, 30) / 1000;

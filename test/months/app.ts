@@ -8,8 +8,8 @@
  */
 import type { ErrorCategory } from '../../src/callback/exception.ts';
 import { errorCategories } from '../../src/callback/exception.ts';
-import { between, createRandom, type Random } from '../support/random.ts';
-import { busyness, categoryOf, codeShares, platformShares } from '../support/traffic.ts';
+import { between, createRandom, pick, pickShare, type Random } from '../../src/traffic/random.ts';
+import { busyness, categoryOf, codeShares, platformShares } from '../../src/traffic/shares.ts';
 
 export const sizes = {
   tiny: { perMinute: 10 / 1440, users: 40 },
@@ -513,17 +513,6 @@ function eachShare(
   }
 }
 
-function pick<T>(random: Random, values: readonly T[]): T {
-  return values[Math.floor(random() * values.length)]!;
-}
-function pickShare(random: Random, shares: Record<string, number>): string {
-  let left = random();
-  for (const [key, share] of Object.entries(shares)) {
-    left -= share;
-    if (left < 0) return key;
-  }
-  return Object.keys(shares)[0]!;
-}
 function shuffle<T>(random: Random, values: readonly T[]): T[] {
   const mixed = [...values];
   for (let last = mixed.length - 1; last > 0; last -= 1) {

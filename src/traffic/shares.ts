@@ -1,10 +1,9 @@
 /**
- * What a chat app's exceptions look like over days, for simulated months, drawn dashboards and seeded servers: when
- * they come, which codes, group types and platforms they have, how many senders are behind them. The proportions are a
- * judgement, not a measurement.
+ * What a chat app's exceptions look like over days, for simulated traffic, simulated months and drawn dashboards: when
+ * they come, which codes, group types and platforms they have. The proportions are a judgement, not a measurement.
  */
-import { describeCode } from '../../src/callback/catalogue.ts';
-import type { ErrorCategory } from '../../src/callback/exception.ts';
+import { describeCode } from '../callback/catalogue.ts';
+import type { ErrorCategory } from '../callback/exception.ts';
 
 /** Of all exceptions of an ordinary day, the share of each code. Sums to 1. */
 export const codeShares: Record<number, number> = {
