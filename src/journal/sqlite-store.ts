@@ -40,8 +40,8 @@ import {
 import { checkIntegrity, damagedMessage, firstOutboxGap } from './sqlite-checks.ts';
 
 /** "tcex" in ASCII: tells a journal from any other SQLite file. */
-const applicationId = 0x74636578;
-const schemaVersion = 1;
+export const applicationId = 0x74636578;
+export const schemaVersion = 1;
 
 /** How long a start waits for an exporter that is about to let go of the file. */
 const lockWaitMs = 5_000;
