@@ -39,7 +39,7 @@ export function createLog({ level, isTerminal, write, now }: LogOptions): Log {
         typeof value === 'string' ? cut(value) : value,
       ]);
       const line = format(now().toISOString(), severity, cut(message), Object.fromEntries(cutFields));
-      write(`${line.replace(controls, escapeControl)}\n`);
+      write(`${escapeControls(line)}\n`);
     };
   return { debug: logAt('debug'), info: logAt('info'), warn: logAt('warn'), error: logAt('error') };
 }
@@ -48,9 +48,9 @@ function cut(text: string): string {
   return text.length > textMax ? `${text.slice(0, textMax)}…` : text;
 }
 
-/** As JSON writes it, so that a line in JSON stays JSON. */
-function escapeControl(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+/** Makes a text safe to show, as one line. Escaped as JSON does it, so that a line in JSON stays JSON. */
+export function escapeControls(text: string): string {
+  return text.replace(controls, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function formatJson(time: string, level: LogLevel, message: string, fields: LogFields): string {

@@ -48,7 +48,7 @@ export function telemetryProblems(env: Env): string[] {
       problems.add(`${name} expects one of ${protocols.join(', ')}, got "${value}"`);
     }
     const { name, value } = readFor(env, signal, 'ENDPOINT')!;
-    if (!isEndpoint(value, protocol)) {
+    if (parseEndpoint(value, protocol) === null) {
       problems.add(
         `${name} expects a URL such as http://collector:${protocol === 'grpc' ? 4317 : 4318}, got something else`,
       );
@@ -57,18 +57,24 @@ export function telemetryProblems(env: Env): string[] {
   return [...problems];
 }
 
-function isEndpoint(value: string, protocol: Protocol | null): boolean {
+/** Where an enabled signal is delivered to; `null` where its setting is none. It may hold a password. */
+export function endpointOf(env: Env, signal: Signal): URL | null {
+  return parseEndpoint(readFor(env, signal, 'ENDPOINT')?.value ?? '', protocolOf(env, signal));
+}
+
+function parseEndpoint(value: string, protocol: Protocol | null): URL | null {
   // gRPC alone may leave the scheme out, and may name a socket: "collector:4317", "unix:///run/otlp.sock".
   const hasScheme = /^\w{1,8}:\/\//.test(value);
   const url = URL.parse(protocol === 'grpc' && !hasScheme ? `https://${value}` : value);
-  if (url === null) return false;
-  return /^https?:$/.test(url.protocol)
+  if (url === null) return null;
+  const isUsable = /^https?:$/.test(url.protocol)
     ? url.hostname !== ''
     : protocol === 'grpc' && url.protocol === 'unix:';
+  return isUsable ? url : null;
 }
 
 /** The signal's own variable, or else the shared one. */
-function readFor(env: Env, signal: Signal, what: string): { name: string; value: string } | undefined {
+export function readFor(env: Env, signal: Signal, what: string): { name: string; value: string } | undefined {
   for (const name of [`OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_${what}`, `OTEL_EXPORTER_OTLP_${what}`]) {
     const value = read(env, name);
     if (value !== undefined) return { name, value };
