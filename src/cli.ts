@@ -1,8 +1,10 @@
 /** The command line: which commands there are, and how each ends. */
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
+import { codesCommand } from './commands/codes.ts';
 import { CommandFailed, exitCodes, type World } from './commands/command.ts';
 import { serveCommand } from './commands/serve.ts';
+import { signCommand } from './commands/sign.ts';
 import { SettingsError } from './config.ts';
 import { JournalUnusable } from './journal/journal.ts';
 
@@ -16,11 +18,13 @@ export async function run(args: readonly string[], world: World): Promise<number
   }
 }
 
-function program(world: World): Command {
+export function program(world: World): Command {
   const root = new Command('tencent-chat-exporter')
     .description(packageJson.description)
     .version(packageJson.version, '-V, --version', 'show the version')
     .addCommand(serveCommand(world))
+    .addCommand(signCommand(world))
+    .addCommand(codesCommand(world))
     .addHelpText('after', `\nExit codes:\n${exitCodeLines()}`);
   settle(root, world);
   return root;

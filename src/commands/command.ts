@@ -5,15 +5,31 @@ export interface World {
   env: NodeJS.ProcessEnv;
   writeOut(output: string): void;
   writeError(output: string): void;
-  /** Whether `writeOut` is read by a person. */
+  /** Whether a person reads what `writeOut` writes, or `writeError`, and types what `readInput` reads. */
   isTerminal: boolean;
+  isErrorTerminal: boolean;
+  isInputTerminal: boolean;
   /** Characters in a line of the terminal; 80 where there is none. */
   columns: number;
   /** All of standard input. */
   readInput(): Promise<string>;
+  /** The text of a file; throws as Node does, with a `code`. */
+  readFile(path: string): string;
   /** Milliseconds since the Unix epoch. */
   now(): number;
+  /** Milliseconds on a clock that never goes back. */
+  monotonicNow(): number;
+  /** Resolves after so many milliseconds, or once `signal` is aborted. */
+  wait(milliseconds: number, signal: AbortSignal): Promise<void>;
+  /** Has `stop` called when the user asks for the end. Asked a second time, the process dies. */
+  onInterrupt(stop: () => void): void;
 }
+
+/**
+ * What a command prints with `--json`, key by key: `journal.format` is a key of an object in the object, `codes[]` an
+ * array. The README's table is made of it, and no other key is printed. Keys are there always, `null` where unknown.
+ */
+export type JsonKeys = Readonly<Record<string, string>>;
 
 /** The exit codes; the README's table and `--help` are made of them. */
 export const exitCodes = {

@@ -1,9 +1,8 @@
 /** `serve`: the exporter itself, until a signal stops it. */
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { loadConfig } from '../config.ts';
 import { createLog, type Log } from '../log.ts';
-import { type Service, startService } from '../service.ts';
+import type { Service } from '../service.ts';
 import { exitCodes, type World } from './command.ts';
 
 /** The kernel kills what does not stop; Kubernetes after 30 s, Docker after 10 s. */
@@ -15,10 +14,18 @@ export function serveCommand(world: World): Command {
     .description(
       'Takes callbacks and serves metrics until SIGTERM or SIGINT. All settings are environment variables.',
     )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ SDK_APP_IDS=1400000001 tencent-chat-exporter serve
+  $ SDK_APP_IDS=1400000001 JOURNAL=memory: tencent-chat-exporter
+`,
+    )
     .action(() => serve(world));
 }
 
-async function serve({ env, isTerminal, writeOut }: World): Promise<void> {
+async function serve({ env, isTerminal, writeOut, readFile }: World): Promise<void> {
   let log: Log | undefined;
   // Whatever was not thought of: say so in one line and die. What was answered is durable, and a restart is exact.
   process.on('uncaughtException', error => {
@@ -33,8 +40,10 @@ async function serve({ env, isTerminal, writeOut }: World): Promise<void> {
     process.exit(exitCodes.failure.code);
   });
 
-  const loaded = loadConfig(env, path => readFileSync(path, 'utf8'));
+  const loaded = loadConfig(env, readFile);
   log = createLog({ level: loaded.config.logLevel, isTerminal, write: writeOut, now: () => new Date() });
+  // Here, since it takes longer to load than any other command does to run.
+  const { startService } = await import('../service.ts');
   stopOnSignal(await startService({ ...loaded, log }), log);
 }
 
