@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { codesCommand } from './commands/codes.ts';
 import { CommandFailed, exitCodes, type World } from './commands/command.ts';
+import { explainCommand } from './commands/explain.ts';
 import { serveCommand } from './commands/serve.ts';
 import { signCommand } from './commands/sign.ts';
 import { SettingsError } from './config.ts';
@@ -23,6 +24,7 @@ export function program(world: World): Command {
     .description(packageJson.description)
     .version(packageJson.version, '-V, --version', 'show the version')
     .addCommand(serveCommand(world))
+    .addCommand(explainCommand(world))
     .addCommand(signCommand(world))
     .addCommand(codesCommand(world))
     .addHelpText('after', `\nExit codes:\n${exitCodeLines()}`);
