@@ -1,6 +1,7 @@
 /** The command line: which commands there are, and how each ends. */
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
+import { checkCommand } from './commands/check.ts';
 import { codesCommand } from './commands/codes.ts';
 import { CommandFailed, exitCodes, type World } from './commands/command.ts';
 import { explainCommand } from './commands/explain.ts';
@@ -24,6 +25,7 @@ export function program(world: World): Command {
     .description(packageJson.description)
     .version(packageJson.version, '-V, --version', 'show the version')
     .addCommand(serveCommand(world))
+    .addCommand(checkCommand(world))
     .addCommand(explainCommand(world))
     .addCommand(signCommand(world))
     .addCommand(codesCommand(world))
