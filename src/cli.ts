@@ -7,6 +7,7 @@ import { CommandFailed, exitCodes, type World } from './commands/command.ts';
 import { explainCommand } from './commands/explain.ts';
 import { serveCommand } from './commands/serve.ts';
 import { signCommand } from './commands/sign.ts';
+import { simulateCommand } from './commands/simulate.ts';
 import { SettingsError } from './config.ts';
 import { JournalUnusable } from './journal/journal.ts';
 
@@ -26,6 +27,7 @@ export function program(world: World): Command {
     .version(packageJson.version, '-V, --version', 'show the version')
     .addCommand(serveCommand(world))
     .addCommand(checkCommand(world))
+    .addCommand(simulateCommand(world))
     .addCommand(explainCommand(world))
     .addCommand(signCommand(world))
     .addCommand(codesCommand(world))

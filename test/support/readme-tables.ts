@@ -10,11 +10,19 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { emptyResource } from '@opentelemetry/resources';
+import type { Argument, Command } from 'commander';
 import { createClassifier } from '../../src/callback/classify.ts';
 import { createIdentifier } from '../../src/callback/identify.ts';
 import { parseParameters } from '../../src/callback/parameters.ts';
 import { parseBody, readException } from '../../src/callback/parse.ts';
 import { type ExceptionRecord, type Privacy, toRecord } from '../../src/callback/record.ts';
+import { program } from '../../src/cli.ts';
+import { checkJson } from '../../src/commands/check.ts';
+import { codesJson } from '../../src/commands/codes.ts';
+import { exitCodes, type JsonKeys, type World } from '../../src/commands/command.ts';
+import { explainJson } from '../../src/commands/explain.ts';
+import { signJson } from '../../src/commands/sign.ts';
+import { simulateJson } from '../../src/commands/simulate.ts';
 import { type Config, secretNames, settings } from '../../src/config.ts';
 import { alertGroups } from '../../src/grafana/rules/files.ts';
 import * as answers from '../../src/http/answers.ts';
@@ -34,6 +42,9 @@ const tables: Record<string, () => string> = {
   status: statusTable,
   alerts: alertsTable,
   options: optionsTable,
+  commands: commandsTable,
+  exits: exitsTable,
+  json: jsonTable,
 };
 
 /** The README with every table as it should be. Throws when a table has no place in it, or a place no table. */
@@ -217,6 +228,55 @@ function alertsTable(): string {
       after,
     ]),
   );
+}
+
+function commandsTable(): string {
+  const rowsOf = (command: Command, path: string[]): string[][] => [
+    [code([...path, ...command.registeredArguments.map(argumentText)].join(' ')), '', command.summary()],
+    ...command.registeredArguments.map(argument => ['', code(argumentText(argument)), argument.description]),
+    ...command.options.map(option => [
+      '',
+      code(option.flags),
+      option.defaultValue === undefined
+        ? option.description
+        : `${option.description} (default: ${option.defaultValue})`,
+    ]),
+    ...command.commands.flatMap(child => rowsOf(child, [...path, child.name()])),
+  ];
+  const { commands } = program({} as World);
+  return table(
+    ['Command', 'Argument or option', 'Meaning'],
+    commands.flatMap(command => rowsOf(command, [command.name()])),
+  );
+}
+
+/** `<url>`, `[file]`, `[search...]`: as in the usage of its help. */
+function argumentText(argument: Argument): string {
+  const name = argument.name() + (argument.variadic ? '...' : '');
+  return argument.required ? `<${name}>` : `[${name}]`;
+}
+
+function exitsTable(): string {
+  const rows = Object.values(exitCodes).map(exit => [String(exit.code), exit.meaning]);
+  return table(['Exit code', 'Meaning'], rows);
+}
+
+function jsonTable(): string {
+  const shapes: Record<string, JsonKeys> = {
+    check: checkJson,
+    simulate: simulateJson,
+    explain: explainJson,
+    sign: signJson,
+    codes: codesJson,
+  };
+  const rows = Object.entries(shapes).flatMap(([name, keys]) =>
+    Object.entries(keys).map(([key, meaning], index) => [
+      index === 0 ? code(`${name} --json`) : '',
+      code(key),
+      meaning,
+    ]),
+  );
+  return table(['Command', 'Key', 'Meaning'], rows);
 }
 
 function code(text: string): string {
