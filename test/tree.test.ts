@@ -20,6 +20,8 @@ const folderImports: Record<string, string[]> = {
   http: ['http', 'callback', 'journal', 'metrics'],
   traffic: ['traffic', 'callback'],
   commands: ['commands', 'callback', 'journal', 'metrics', 'telemetry', 'http', 'traffic'],
+  // Not part of the running exporter: starts it, with traffic and Prometheus.
+  demo: ['demo', 'callback', 'traffic'],
   // Not part of the running exporter: writes grafana/ from the tables the exporter is made of.
   grafana: ['grafana', 'callback', 'metrics', 'telemetry'],
 };
@@ -44,7 +46,7 @@ const fileImporters: Record<string, string[]> = {
     'src/options.ts',
     'src/index.ts',
   ],
-  'src/guidance.ts': ['src/config.ts', 'src/http', 'src/grafana'],
+  'src/guidance.ts': ['src/config.ts', 'src/http', 'src/demo', 'src/grafana'],
   'src/health.ts': ['src/exporter.ts'],
   'src/reports.ts': ['src/exporter.ts'],
   'src/exporter.ts': ['src/service.ts', 'src/exception-callbacks.ts'],
