@@ -90,7 +90,7 @@ readme('tells what this version changed', () => {
 readme("shows commands that print what it says, the callback's answer and its metrics", async () => {
   const exporter = await startExporter();
   const examples = blocks.flatMap(({ language, content }, index) =>
-    language === 'sh' && content.startsWith('curl ')
+    language === 'sh' && content.startsWith('curl ') && content.includes('localhost:')
       ? [{ command: content, printed: blocks[index + 1]!.content }]
       : [],
   );
@@ -109,6 +109,24 @@ readme("shows commands that print what it says, the callback's answer and its me
     await run(metrics.command),
     metrics.printed.trimEnd().replace('outcome="duplicate"} 0', 'outcome="duplicate"} 1'),
   );
+});
+
+readme('shows how to see that a signed callback comes through', async () => {
+  const app = { SDK_APP_IDS: '1400000001', CALLBACK_TOKENS: 'a-long-random-token' };
+  const exporter = await startExporter({ env: app });
+  const index = blocks.findIndex(({ content }) => content.includes(' sign --url '));
+  const command = blocks[index]!.content;
+  const local = command
+    .replace('https://chat.example.org/', exporter.callbackUrl)
+    .replace('npm start --silent --', `'${process.execPath}' src/start.js`);
+  assert.ok(!local.includes('example.org') && !local.includes('npm'));
+  const run = async (env: Record<string, string>) => {
+    const options = { cwd: root, env: { PATH: process.env.PATH, ...env } };
+    return (await promisify(execFile)('sh', ['-c', local], options)).stdout.trimEnd();
+  };
+  assert.is(await run(app), blocks[index + 1]!.content.trimEnd());
+  assert.is((await exporter.metrics()).sum('tencent_chat_callbacks_total', { outcome: 'ignored' }), 1);
+  assert.match(await run({ ...app, CALLBACK_TOKENS: 'another-token' }), /"ActionStatus":"FAIL"/);
 });
 
 readme('shows an app that takes exceptions beside its own callbacks', async () => {
