@@ -46,6 +46,23 @@ export function createReports(metrics: Metrics, log: Log): Reports {
             count: report.count,
           });
           break;
+        case 'dead_letters_retried':
+          log.info('dead letters were put back, to be delivered again', {
+            signal: report.signal,
+            count: report.count,
+          });
+          break;
+        case 'dead_letters_removed':
+          log.info('dead letters were removed for ever', {
+            signal: report.signal,
+            count: report.count,
+          });
+          break;
+        case 'unreachable':
+          log.warn('the command "journal" cannot reach this exporter; nothing else depends on it', {
+            problem: report.problem,
+          });
+          break;
       }
     },
 

@@ -163,6 +163,16 @@ export function decodeRecord(text: string): ExceptionRecord {
   };
 }
 
+/** The trace ID in what `encodeRecord` gave; `null` in anything else. */
+export function traceIdOf(text: string): string | null {
+  try {
+    const traceId: unknown = parseForm(text)[7];
+    return typeof traceId === 'string' && /^[0-9a-f]{32}$/.test(traceId) ? traceId : null;
+  } catch {
+    return null;
+  }
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: what encodeRecord wrote is taken at its word, the journal's checksum says so
 function parseForm(text: string): any[] {
   let form: unknown;

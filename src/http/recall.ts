@@ -10,7 +10,7 @@ const restFactor = 4;
 
 export interface RecallOptions {
   activity: Activity;
-  journal: Inquiry;
+  journal: Pick<Inquiry, 'exceptions'>;
   /** The last sequence that was stored before the start: what comes later is noted as it comes. */
   lastSequence: number;
   /** Milliseconds since the Unix epoch. */

@@ -4,12 +4,25 @@
  * A log that is damaged or gone looks to SQLite like one that ends earlier: totals would be less, and nobody told. The
  * count is written after each commit and never synced: it can be behind the journal, and never ahead of it.
  */
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 
 /** A 64-bit number and its CRC-32. */
 const fileBytes = 12;
 const numberBytes = 8;
+
+export function countPath(journalPath: string): string {
+  return `${journalPath}-count`;
+}
+
+/** What the file says, without making one: `null` where there is none, `damaged` where it is not whole. */
+export function readCount(path: string): number | 'damaged' | null {
+  try {
+    return decode(readFileSync(path)) ?? 'damaged';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : 'damaged';
+  }
+}
 
 export class CountFile {
   /** `null` where it cannot be opened: no reason to refuse exceptions. */
@@ -32,8 +45,7 @@ export class CountFile {
     } catch {
       return 0;
     }
-    const isWhole = crc32(bytes.subarray(0, numberBytes)) === bytes.readUInt32LE(numberBytes);
-    return isWhole ? Number(bytes.readBigUInt64LE()) : 0;
+    return decode(bytes) ?? 0;
   }
 
   write(count: number): void {
@@ -52,4 +64,11 @@ export class CountFile {
     if (this.#descriptor !== null) closeSync(this.#descriptor);
     this.#descriptor = null;
   }
+}
+
+/** `null`: it is not whole. */
+function decode(bytes: Buffer): number | null {
+  if (bytes.length !== fileBytes) return null;
+  const isWhole = crc32(bytes.subarray(0, numberBytes)) === bytes.readUInt32LE(numberBytes);
+  return isWhole ? Number(bytes.readBigUInt64LE()) : null;
 }

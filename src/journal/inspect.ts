@@ -5,12 +5,18 @@
  * cases: no log, then nobody holds the file, and it is read as if it could not change; a log and the lock taken, then an
  * exporter runs; a log and no lock, then an exporter died, and what it left is read with the log.
  */
-import { accessSync, constants, existsSync, realpathSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, realpathSync, statfsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { pathToFileURL } from 'node:url';
-import { damagedMessage } from './sqlite-checks.ts';
-import { applicationId, schemaVersion } from './sqlite-store.ts';
+import { integrityProblems, waived } from './sqlite-checks.ts';
+import {
+  bytesOf,
+  connectToRead,
+  connectToStill,
+  damagedMessage,
+  explainOpenError,
+  JournalBusy,
+  readFormat,
+} from './sqlite-connection.ts';
 
 export interface JournalInspection {
   /**
@@ -38,9 +44,6 @@ export interface JournalInspectionContents {
   wasKilled: boolean;
 }
 
-/** SQLite's primary result codes; see sqlite.org/rescode.html. */
-const codes = { busy: 5, corrupt: 11, cannotOpen: 14, notADatabase: 26 };
-
 /** Never throws. */
 export function inspectJournal(path: string): JournalInspection {
   const inspection: JournalInspection = { state: 'absent', problem: null, freeBytes: null, contents: null };
@@ -56,51 +59,41 @@ export function inspectJournal(path: string): JournalInspection {
     const state = inspection.problem === null ? 'readable' : 'unusable';
     return { ...inspection, state, contents };
   } catch (error) {
-    return { ...inspection, state: 'unusable', problem: inspection.problem ?? explainError(error, path) };
+    return {
+      ...inspection,
+      state: 'unusable',
+      problem: inspection.problem ?? (explainOpenError(error, path) as Error).message,
+    };
   }
 }
 
 function readContents(file: string, path: string): JournalInspectionContents | 'held' {
-  const hasLog = existsSync(`${file}-wal`);
-  const hadIndex = existsSync(`${file}-shm`);
-  const url = pathToFileURL(file);
-  // Without a log nothing is left to be read from anywhere else, and SQLite would make one to look into.
-  if (!hasLog) url.searchParams.set('immutable', '1');
-  const db = new DatabaseSync(url, { readOnly: true, timeout: 0 });
+  const logBytes = bytesOf(`${file}-wal`);
+  let opened: ReturnType<typeof connectToRead> | undefined;
   try {
-    const pragma = (name: string): unknown => Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0];
-    const isEmpty = pragma('schema_version') === 0;
-    const format = isEmpty ? null : (pragma('user_version') as number);
-    if (!isEmpty && pragma('application_id') !== applicationId) {
-      throw new Error(`${path} is a SQLite file, but not a journal; JOURNAL must name another file`);
-    }
-    if (format !== null && format !== schemaVersion) {
-      throw new Error(
-        `${path} has journal format ${format}, this version reads ${schemaVersion}; run the version that wrote it`,
-      );
-    }
+    // Without a log nothing is left to be read from anywhere else, and SQLite would make one to look into.
+    opened = logBytes === null ? connectToStill(file) : connectToRead(file);
+    const { db } = opened;
+    const format = readFormat(db, path);
     // Only where it takes no lock: of a large journal it lasts longer than a start waits for one.
-    const problem = hasLog ? 'ok' : pragma('integrity_check(1)');
-    if (problem !== 'ok') throw new Error(damagedMessage(path, String(problem)));
-    const bytesOf = (name: string): number => statSync(name, { throwIfNoEntry: false })?.size ?? 0;
+    const [problem] = logBytes === null ? integrityProblems(db, 1) : [];
+    if (problem !== undefined) throw new Error(damagedMessage(path, problem));
     const sum = (query: string): number =>
-      isEmpty ? 0 : (db.prepare(`SELECT ${query} AS sum`).get()!.sum as number);
+      format === null ? 0 : (db.prepare(`SELECT (${query}) AS sum`).get()!.sum as number);
     return {
       format,
-      exceptions: sum('(SELECT coalesce(sum(count), 0) FROM totals)'),
+      exceptions: sum('SELECT coalesce(sum(count), 0) FROM totals'),
       // What some signal has yet to deliver, or another setting left behind.
-      undelivered: sum('(SELECT count(*) FROM outbox)'),
-      deadLetters: sum('(SELECT count(*) FROM dead_letters)'),
-      bytes: bytesOf(file) + bytesOf(`${file}-wal`),
-      wasKilled: hasLog,
+      undelivered: sum('SELECT count(*) FROM outbox'),
+      deadLetters: sum(`SELECT count(*) FROM dead_letters WHERE reason <> '${waived}'`),
+      bytes: (bytesOf(file) ?? 0) + (logBytes ?? 0),
+      wasKilled: logBytes !== null,
     };
   } catch (error) {
-    if (resultCode(error) === codes.busy) return 'held';
+    if (error instanceof JournalBusy) return 'held';
     throw error;
   } finally {
-    db.close();
-    // SQLite's index of the log, which it leaves behind when it may not write. An exporter has none.
-    if (!hadIndex) rmSync(`${file}-shm`, { force: true });
+    opened?.close();
   }
 }
 
@@ -141,27 +134,5 @@ function freeBytesOf(directory: string): number | null {
     return bavail * bsize;
   } catch {
     return null;
-  }
-}
-
-function resultCode(error: unknown): number | null {
-  const code = (error as { errcode?: unknown }).errcode;
-  return typeof code === 'number' ? code & 0xff : null;
-}
-
-function explainError(error: unknown, path: string): string {
-  const { message } = error as Error;
-  switch (resultCode(error)) {
-    case null:
-      return (error as NodeJS.ErrnoException).code === undefined
-        ? message
-        : `${path} cannot be read (${message})`;
-    case codes.corrupt:
-    case codes.notADatabase:
-      return damagedMessage(path, message);
-    case codes.cannotOpen:
-      return `${path} cannot be opened (${message}); look at it as the user that the exporter runs as`;
-    default:
-      return `${path} cannot be read (${message})`;
   }
 }

@@ -5,7 +5,8 @@
  * Invariants, cited by number in the tests:
  *  1. An exception is answered OK only after its transaction is durable, or was put aside under `journal_up 0`.
  *  2. A label set's total is the number of distinct identities ever appended with it.
- *  3. An exception leaves the outbox only after delivery of every signal, as a counted drop, or as a dead letter.
+ *  3. An exception leaves the outbox only after delivery of every signal, as a counted drop, or as a dead letter; and a
+ *     dead letter is gone only when somebody removed it, when it is in the outbox again, or beyond `deadLettersMax`.
  *  4. Appending anything twice, in any order, across restarts, changes nothing the second time
  *     (for as long as identities are kept: `identityRetentionMs`).
  *  5. Damage is never passed on silently: a row whose CRC-32 is wrong is counted and reported by its number.
@@ -101,13 +102,20 @@ export type JournalReport =
   | { type: 'lost'; count: number }
   /** Identities and their index did not agree; it was made anew. Duplicates of some exceptions may count again. */
   | { type: 'reindexed'; problem: string }
-  | { type: 'dropped'; signal: Signal; count: number };
+  | { type: 'dropped'; signal: Signal; count: number }
+  /** Somebody had dead letters delivered again, or removed. */
+  | { type: 'dead_letters_retried'; signal: Signal; count: number }
+  | { type: 'dead_letters_removed'; signal: Signal; count: number }
+  /** `tencent-chat-exporter journal` will not reach this exporter; nothing else depends on it. */
+  | { type: 'unreachable'; problem: string };
 
 /** One undelivered exception. `sequence` grows by one from row to row, and is never used again. */
 export interface OutboxRow {
   sequence: number;
   /** The encoded `ExceptionRecord`. */
   record: string;
+  /** A dead letter that was put back is for its signal alone; the others acknowledge it, and deliver nothing. */
+  only?: Signal;
 }
 
 /** The delivery side of a journal. Each signal has its own cursor: everything up to it was delivered. */
@@ -130,10 +138,103 @@ export interface Outbox {
   deadLetter(signal: Signal, row: OutboxRow, reason: string): Promise<void>;
 }
 
-/** What people ask a journal. None of it is needed to receive, count or deliver. */
+/**
+ * Rows of one page, and dead letters of one transaction, at most: 1 to 3 ms of the journal's thread. A commit that waits
+ * for it is no later than on a disk that syncs slowly; its answers have 1,500 ms.
+ */
+export const pageRowsMax = 256;
+
+/** Lists are read page by page, in the order of storage or its reverse. */
+export type Order = 'oldest_first' | 'latest_first';
+
+/** A record that some signal still has to deliver. */
+export interface UndeliveredRecord {
+  /** Of its row in the outbox. */
+  sequence: number;
+  /** Milliseconds since the Unix epoch. */
+  receivedAt: number;
+  /** The encoded `ExceptionRecord`; `null` where it is damaged. */
+  record: string | null;
+  /** Who lacks it, of the signals that are delivered. */
+  signals: Signal[];
+  /** Was a dead letter. These alone are not in the order in which their exceptions were stored. */
+  isRetried: boolean;
+  /** The sequence of its exception; `null` where that is not known, or its identity is not kept any more. */
+  exception: number | null;
+}
+
+/** A record that was refused for good, or came back damaged. */
+export interface DeadLetter extends DeadLetterKey {
+  reason: string;
+  /** The encoded `ExceptionRecord`; `null` where it is damaged: it cannot be delivered. */
+  record: string | null;
+  /** As in `UndeliveredRecord`. */
+  exception: number | null;
+}
+
+/** No two have the same, and none is used again. */
+export interface DeadLetterKey {
+  /** Of the row in the outbox that it was. */
+  sequence: number;
+  signal: Signal;
+}
+
+/** The last so many are kept. */
+export const deadLettersMax = 10_000;
+
+/** Why a dead letter was left as it is. */
+export type LeftReason = 'unknown' | 'damaged' | 'signal_off';
+
+/** What became of each dead letter that was asked for. */
+export interface Settlement {
+  done: DeadLetterKey[];
+  left: (DeadLetterKey & { why: LeftReason })[];
+}
+
+/** All that can be said of a journal without reading the whole of it. */
+export interface JournalSummary {
+  /** Of its file; `null` where there is none. */
+  format: number | null;
+  /** In use: pages that hold something, and the log. The file keeps pages that hold nothing. */
+  bytes: { inUse: number; file: number; log: number };
+  /** Exceptions whose identity is kept, and when the oldest of them was received. */
+  exceptions: number;
+  exceptionsSince: number | null;
+  totals: Total[];
+  /** Of the signals that are delivered. */
+  undelivered: Partial<Record<Signal, number>>;
+  /** Milliseconds since the Unix epoch. */
+  oldestUndeliveredAt: number | null;
+  /** By signal, and the most frequent reason first. */
+  deadLetters: { signal: Signal; reason: string; count: number }[];
+  /** Records given up for want of room since the exporter was started; `null` where none is running. */
+  dropped: Partial<Record<Signal, number>> | null;
+}
+
+/**
+ * What people ask a journal. None of it is needed to receive, count or deliver. A page has at most `pageRowsMax` rows,
+ * and may be shorter than its limit although there are more; only an empty one is the end.
+ */
 export interface Inquiry {
-  /** Up to `limit` stored exceptions below the sequence `before`, the latest first; `Infinity` begins with the last. */
-  exceptions(before: number, limit: number): Promise<StoredException[]>;
+  summary(): Promise<JournalSummary>;
+  /**
+   * Up to `limit` stored exceptions below the sequence `from`, the latest first; `Infinity` begins with the last. Or
+   * those above it, the oldest first.
+   */
+  exceptions(from: number, limit: number, order?: Order): Promise<StoredException[]>;
+  /** Up to `limit` records that are not delivered, in the order of the outbox, below or above its sequence `from`. */
+  undelivered(from: number, limit: number, order?: Order): Promise<UndeliveredRecord[]>;
+  /** Those of `undelivered` that were dead letters, above the sequence `from`. */
+  retried(from: number, limit: number): Promise<UndeliveredRecord[]>;
+  /** The dead letters above the sequence `from`, in its order; all of one sequence, or none, are on a page. */
+  deadLetters(from: number, limit: number): Promise<DeadLetter[]>;
+  /**
+   * Puts up to `pageRowsMax` dead letters back, in one transaction: each becomes the last row of the outbox, for its
+   * signal alone, and is a dead letter no more. It keeps its identity. Delivery begins at once.
+   */
+  retryDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement>;
+  /** Removes up to `pageRowsMax` dead letters for ever, in one transaction. */
+  dropDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement>;
 }
 
 export interface Journal extends Outbox, Inquiry {

@@ -1,17 +1,27 @@
 /** The journal that lasts as long as the process: for trials, and for telling what an engine's disk adds. */
 import { randomBytes } from 'node:crypto';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { traceIdOf } from '../callback/record.ts';
 import {
   type AppendOutcome,
+  type DeadLetter,
+  type DeadLetterKey,
+  deadLettersMax,
   identityRetentionMs,
   type Journal,
   type JournalContents,
   type JournalEntry,
   type JournalOptions,
+  type JournalSummary,
+  type LeftReason,
+  type Order,
   type OutboxRow,
+  type Settlement,
   type Signal,
   type StoredException,
   signals,
+  type Total,
+  type UndeliveredRecord,
 } from './journal.ts';
 import { serveOutbox } from './outbox-port.ts';
 import { Waiters } from './waiters.ts';
@@ -24,6 +34,12 @@ interface MemoryRow extends OutboxRow {
   receivedAt: number;
 }
 
+interface MemoryDeadLetter extends DeadLetterKey {
+  reason: string;
+  record: string;
+  receivedAt: number;
+}
+
 export class MemoryJournal implements Journal {
   readonly #options: JournalOptions;
   /** By identity, in order of sequence. */
@@ -33,12 +49,19 @@ export class MemoryJournal implements Journal {
   readonly #outbox = new Map<number, MemoryRow>();
   readonly #cursors = new Map<Signal, number>();
   #lastSequence = 0;
-  #outboxBytes = 0;
+  /** Of the outbox's records and of dead letters. */
+  #recordBytes = 0;
+  /** Totals by their labels as JSON. */
+  readonly #totals = new Map<string, Total>();
+  /** In order of setting aside. */
+  readonly #deadLetters = new Map<string, MemoryDeadLetter>();
+  readonly #dropped: Partial<Record<Signal, number>>;
   readonly #waiters = new Waiters(after => this.#outbox.size > 0 && this.#lastSequence > after);
   #statsTimer: NodeJS.Timeout | undefined;
 
   constructor(options: JournalOptions) {
     this.#options = options;
+    this.#dropped = Object.fromEntries(options.signals.map(signal => [signal, 0]));
   }
 
   async open(): Promise<JournalContents> {
@@ -59,9 +82,69 @@ export class MemoryJournal implements Journal {
     return identities.map(identity => this.#exceptions.has(identity));
   }
 
-  async exceptions(before: number, limit: number): Promise<StoredException[]> {
-    const below = [...this.#exceptions.values()].filter(({ sequence }) => sequence < before);
-    return below.slice(-limit).reverse();
+  async summary(): Promise<JournalSummary> {
+    const [oldest] = this.#exceptions.values();
+    const letters = Object.groupBy(this.#deadLetters.values(), ({ signal, reason }) => `${signal} ${reason}`);
+    const undelivered = this.#undelivered();
+    return {
+      format: null,
+      bytes: { inUse: this.#bytes(), file: 0, log: 0 },
+      exceptions: this.#exceptions.size,
+      exceptionsSince: oldest?.receivedAt ?? null,
+      totals: [...this.#totals.values()],
+      undelivered: Object.fromEntries(
+        this.#options.signals.map(signal => [
+          signal,
+          undelivered.filter(record => record.signals.includes(signal)).length,
+        ]),
+      ),
+      oldestUndeliveredAt: undelivered[0]?.receivedAt ?? null,
+      deadLetters: Object.values(letters)
+        .map(list => ({ signal: list![0]!.signal, reason: list![0]!.reason, count: list!.length }))
+        .sort((one, other) => one.signal.localeCompare(other.signal) || other.count - one.count),
+      dropped: this.#dropped,
+    };
+  }
+
+  async exceptions(from: number, limit: number, order: Order = 'latest_first'): Promise<StoredException[]> {
+    return pageOf([...this.#exceptions.values()], from, limit, order);
+  }
+
+  async undelivered(
+    from: number,
+    limit: number,
+    order: Order = 'latest_first',
+  ): Promise<UndeliveredRecord[]> {
+    return pageOf(this.#undelivered(), from, limit, order);
+  }
+
+  async retried(from: number, limit: number): Promise<UndeliveredRecord[]> {
+    const retried = this.#undelivered().filter(({ isRetried }) => isRetried);
+    return pageOf(retried, from, limit, 'oldest_first');
+  }
+
+  async deadLetters(from: number, limit: number): Promise<DeadLetter[]> {
+    const letters = [...this.#deadLetters.values()]
+      .filter(({ sequence }) => sequence > from)
+      .sort((one, other) => one.sequence - other.sequence || (one.signal < other.signal ? -1 : 1));
+    const last = [...new Set(letters.map(({ sequence }) => sequence))].slice(0, limit).at(-1) ?? from;
+    return letters
+      .filter(({ sequence }) => sequence <= last)
+      .map(({ receivedAt: _, ...letter }) => ({ ...letter, exception: this.#exceptionOf(letter.record) }));
+  }
+
+  async retryDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+    const settlement = this.#settle(keys, 'dead_letters_retried', ({ signal, record, receivedAt }) => {
+      if (!this.#options.signals.includes(signal)) return 'signal_off';
+      this.#appendRow(record, receivedAt, signal);
+      return null;
+    });
+    this.#waiters.wake();
+    return settlement;
+  }
+
+  async dropDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+    return this.#settle(keys, 'dead_letters_removed', () => null);
   }
 
   async cursors(): Promise<Record<Signal, number>> {
@@ -73,13 +156,14 @@ export class MemoryJournal implements Journal {
 
   async read(after: number, limit: number): Promise<OutboxRow[]> {
     const rows: OutboxRow[] = [];
-    const first = this.#outbox.keys().next().value ?? 1;
+    const first = this.#outbox.keys().next().value ?? this.#lastSequence + 1;
     for (
       let sequence = Math.max(after + 1, first);
       sequence <= this.#lastSequence && rows.length < limit;
       sequence += 1
     ) {
-      rows.push({ sequence, record: this.#outbox.get(sequence)!.record });
+      const { receivedAt: _, ...row } = this.#outbox.get(sequence)!;
+      rows.push(row);
     }
     return rows;
   }
@@ -94,13 +178,20 @@ export class MemoryJournal implements Journal {
     for (const [sequence, row] of this.#outbox) {
       if (sequence > delivered) break;
       this.#outbox.delete(sequence);
-      this.#outboxBytes -= row.record.length;
+      this.#recordBytes -= row.record.length;
     }
     this.#reportStatsSoon();
   }
 
-  /** Counted by whoever calls; there is no place that would outlive the process to keep it in. */
-  async deadLetter(): Promise<void> {}
+  async deadLetter(signal: Signal, { sequence, record }: OutboxRow, reason: string): Promise<void> {
+    const key = keyOf({ sequence, signal });
+    if (this.#deadLetters.has(key)) return;
+    const receivedAt = this.#outbox.get(sequence)?.receivedAt ?? this.#options.now();
+    this.#deadLetters.set(key, { sequence, signal, reason, record, receivedAt });
+    this.#recordBytes += record.length;
+    const [oldest] = this.#deadLetters.values();
+    if (this.#deadLetters.size > deadLettersMax) this.#removeDeadLetter(oldest!);
+  }
 
   outboxPort(): MessagePort {
     const { port1, port2 } = new MessageChannel();
@@ -117,12 +208,63 @@ export class MemoryJournal implements Journal {
     if (this.#exceptions.has(identity)) return 'duplicate';
     this.#lastException += 1;
     this.#exceptions.set(identity, { sequence: this.#lastException, identity, receivedAt, labels });
-    if (record !== null) {
-      this.#lastSequence += 1;
-      this.#outbox.set(this.#lastSequence, { sequence: this.#lastSequence, record, receivedAt });
-      this.#outboxBytes += record.length;
-    }
+    const key = JSON.stringify(labels);
+    const total = this.#totals.get(key) ?? { labels, count: 0, bornAt: this.#options.now() };
+    this.#totals.set(key, { ...total, count: total.count + 1 });
+    if (record !== null) this.#appendRow(record, receivedAt);
     return 'new';
+  }
+
+  #appendRow(record: string, receivedAt: number, only?: Signal): void {
+    this.#lastSequence += 1;
+    const row = { sequence: this.#lastSequence, record, receivedAt, ...(only === undefined ? {} : { only }) };
+    this.#outbox.set(this.#lastSequence, row);
+    this.#recordBytes += record.length;
+  }
+
+  #undelivered(): UndeliveredRecord[] {
+    const records = [...this.#outbox.values()].map(({ only, ...row }) => ({
+      ...row,
+      signals: this.#options.signals.filter(
+        signal => row.sequence > (this.#cursors.get(signal) ?? 0) && (only ?? signal) === signal,
+      ),
+      isRetried: only !== undefined,
+      exception: this.#exceptionOf(row.record),
+    }));
+    return records.filter(record => record.signals.length > 0);
+  }
+
+  #exceptionOf(record: string): number | null {
+    const traceId = traceIdOf(record);
+    return traceId === null ? null : (this.#exceptions.get(traceId)?.sequence ?? null);
+  }
+
+  #settle(
+    keys: readonly DeadLetterKey[],
+    type: 'dead_letters_retried' | 'dead_letters_removed',
+    act: (letter: MemoryDeadLetter) => LeftReason | null,
+  ): Settlement {
+    const settlement: Settlement = { done: [], left: [] };
+    for (const key of keys) {
+      const letter = this.#deadLetters.get(keyOf(key));
+      const why = letter === undefined ? 'unknown' : act(letter);
+      if (why !== null) settlement.left.push({ ...key, why });
+      else {
+        this.#removeDeadLetter(letter!);
+        settlement.done.push(key);
+      }
+    }
+    for (const signal of signals) {
+      const count = settlement.done.filter(key => key.signal === signal).length;
+      if (count > 0) this.#options.report({ type, signal, count });
+    }
+    this.#reportStatsSoon();
+    return settlement;
+  }
+
+  #removeDeadLetter(letter: MemoryDeadLetter): void {
+    this.#deadLetters.delete(keyOf(letter));
+    this.#recordBytes -= letter.record.length;
   }
 
   #expire(now: number): void {
@@ -134,17 +276,19 @@ export class MemoryJournal implements Journal {
 
   #enforceSize(): void {
     while (this.#bytes() > this.#options.bytesMax && this.#outbox.size > 0) {
-      const [sequence] = this.#outbox.keys();
+      const [{ sequence, only }] = this.#outbox.values() as unknown as [MemoryRow];
       for (const signal of this.#options.signals) {
-        if (sequence! > (this.#cursors.get(signal) ?? 0))
+        if (sequence > (this.#cursors.get(signal) ?? 0) && (only ?? signal) === signal) {
+          this.#dropped[signal]! += 1;
           this.#options.report({ type: 'dropped', signal, count: 1 });
-        this.acknowledge(signal, sequence!);
+        }
+        this.acknowledge(signal, sequence);
       }
     }
   }
 
   #bytes(): number {
-    return this.#outboxBytes + this.#exceptions.size * exceptionBytes;
+    return this.#recordBytes + this.#exceptions.size * exceptionBytes;
   }
 
   #delivered(): number {
@@ -169,4 +313,21 @@ export class MemoryJournal implements Journal {
       });
     }, statsEveryMs);
   }
+}
+
+const keyOf = ({ sequence, signal }: DeadLetterKey): string => `${sequence} ${signal}`;
+
+/** Of a list in order of sequence. */
+function pageOf<Item extends { sequence: number }>(
+  list: readonly Item[],
+  from: number,
+  limit: number,
+  order: Order,
+): Item[] {
+  return order === 'latest_first'
+    ? list
+        .filter(({ sequence }) => sequence < from)
+        .slice(-limit)
+        .reverse()
+    : list.filter(({ sequence }) => sequence > from).slice(0, limit);
 }

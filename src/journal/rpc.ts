@@ -1,31 +1,39 @@
-/** Calls over a message port: one question, one answer, errors by their message. */
+/** Calls over a message port, or any other way that keeps the order: one question, one answer, errors by their message. */
 import type { MessagePort, Transferable, Worker } from 'node:worker_threads';
 
 type Port = Pick<MessagePort | Worker, 'postMessage' | 'on'>;
-type Handler = (...args: never[]) => unknown;
-interface Question {
+export type Handlers = Record<string, (...args: never[]) => unknown>;
+export interface Question {
   id: number;
   method: string;
   args: unknown[];
 }
-interface Answer {
+export interface Answer {
   id: number;
   result?: unknown;
   error?: { name: string; message: string };
 }
 
 /** Answers calls with `handlers`; a handler may return a promise. Other messages are left alone. */
-export function serve(port: Port, handlers: Record<string, Handler>): void {
-  port.on('message', async ({ id, method, args }: Question) => {
-    let answer: Answer;
-    try {
-      answer = { id, result: await (handlers[method] as (...args: unknown[]) => unknown)(...args) };
-    } catch (error) {
-      const { name, message } = error as Error;
-      answer = { id, error: { name, message } };
-    }
-    port.postMessage(answer);
-  });
+export function serve(port: Port, handlers: Handlers): void {
+  port.on('message', async (question: Question) => port.postMessage(await answerTo(question, handlers)));
+}
+
+/** Never rejects. */
+export async function answerTo({ id, method, args }: Question, handlers: Handlers): Promise<Answer> {
+  try {
+    if (!Object.hasOwn(handlers, method)) throw new Error(`there is no "${method}" here`);
+    return { id, result: await (handlers[method] as (...args: unknown[]) => unknown)(...args) };
+  } catch (error) {
+    const { name, message } = error as Error;
+    return { id, error: { name, message } };
+  }
+}
+
+/** What an answer brings; throws the error that it tells of. */
+export function resultOf({ result, error }: Answer): unknown {
+  if (error === undefined) return result;
+  throw Object.assign(new Error(error.message), { name: error.name });
 }
 
 /** A function that calls `method` at the other end. Messages that answer nothing go to `onOther`. */
@@ -33,19 +41,20 @@ export function connect(
   port: Port,
   onOther: (message: never) => void = () => {},
 ): (method: string, args: unknown[], transfer?: Transferable[]) => Promise<never> {
-  const pending = new Map<number, { resolve: (result: never) => void; reject: (error: Error) => void }>();
+  const pending = new Map<number, (answer: Answer) => void>();
   let lastId = 0;
   port.on('message', (message: Answer) => {
-    const call = pending.get(message.id);
-    if (call === undefined) return onOther(message as never);
+    const settle = pending.get(message.id);
+    if (settle === undefined) return onOther(message as never);
     pending.delete(message.id);
-    if (message.error === undefined) call.resolve(message.result as never);
-    else call.reject(Object.assign(new Error(message.error.message), { name: message.error.name }));
+    settle(message);
   });
-  return (method, args, transfer) =>
-    new Promise((resolve, reject) => {
+  return async (method, args, transfer) => {
+    const answer = await new Promise<Answer>(resolve => {
       lastId += 1;
-      pending.set(lastId, { resolve, reject });
+      pending.set(lastId, resolve);
       port.postMessage({ id: lastId, method, args } satisfies Question, transfer ?? []);
     });
+    return resultOf(answer) as never;
+  };
 }

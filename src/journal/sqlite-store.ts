@@ -7,87 +7,83 @@
  *   exceptions    one row an exception, its identity unique; kept for `identityRetentionMs`
  *   outbox        one row an exception that some signal has yet to deliver: the encoded record
  *   cursors       one row a signal: the last outbox sequence that was delivered
- *   dead_letters  what was refused for good or came back damaged, the last `deadLettersMax`
+ *   dead_letters  what was refused for good or came back damaged, the last `deadLettersMax`; and waivers, which say that
+ *                 a signal needs nothing of an outbox sequence (sqlite-checks.ts)
  *
  * Write-ahead log with `synchronous=FULL`: a commit returns after the log was synced, and nothing of it can be lost
  * by a power cut (with NORMAL, 142 of 200 simulated power cuts lost acknowledged rows). `locking_mode=EXCLUSIVE`: one
  * connection holds the file for as long as it lives. A second exporter on the same journal would count on totals
  * that are not its own, so it is refused; and SQLite's WAL-reset bug (mended in 3.51.3) needs two connections.
  *
- * `<path>-count` beside it tells what a damaged log has lost: count-file.ts. What is looked at when the file is opened:
- * sqlite-checks.ts.
+ * `<path>-count` beside it tells what a damaged log has lost: count-file.ts. How the file is opened: sqlite-connection.ts.
+ * What is looked at then: sqlite-checks.ts. What people ask it: sqlite-inquiry.ts.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
 import type { ExceptionLabels } from '../callback/exception.ts';
-import { CountFile } from './count-file.ts';
+import { decodeRecord } from '../callback/record.ts';
+import { CountFile, countPath } from './count-file.ts';
 import {
+  type DeadLetterKey,
+  deadLettersMax,
   identityRetentionMs,
   type JournalContents,
   type JournalOptions,
   type JournalStats,
   JournalUnusable,
+  type LeftReason,
   type OutboxRow,
   type RecentException,
+  type Settlement,
   type Signal,
-  type StoredException,
   signals,
   type Total,
 } from './journal.ts';
-import { checkIntegrity, damagedMessage, firstOutboxGap } from './sqlite-checks.ts';
+import {
+  checkIntegrity,
+  crcBytes,
+  crcOfCursors,
+  crcOfLabels,
+  crcOfTotal,
+  crcOfWaiver,
+  firstExpected,
+  firstOutboxGap,
+  outboxBounds,
+  readCursors,
+  readMeta,
+  waived,
+  wholeRecord,
+} from './sqlite-checks.ts';
+import {
+  bytesOf,
+  connectAlone,
+  explainOpenError,
+  isDiskFull,
+  labelColumns,
+  logPagesMax,
+  pageBytes,
+  pragma,
+  writeLogAnew,
+} from './sqlite-connection.ts';
+import {
+  countNotWanted,
+  type Known,
+  labelsOf,
+  notWantedSql,
+  SqliteInquiry,
+  waiversIn,
+  waiversSql,
+} from './sqlite-inquiry.ts';
 
-/** "tcex" in ASCII: tells a journal from any other SQLite file. */
-export const applicationId = 0x74636578;
-export const schemaVersion = 1;
-
-/** How long a start waits for an exporter that is about to let go of the file. */
-const lockWaitMs = 5_000;
-/** Page cache. Identities begin with their time, so that only the end of their index is in use. */
-const cacheKib = 8 * 1024;
-/** Pages of 4 KiB in the log before it is written back into the file: 16 MiB, so that index pages are merged. */
-const checkpointPages = 4_000;
-const pageBytes = 4_096;
-/** A small journal has a small log: what fills the log counts as bytes in use, and no drop makes it shorter. */
-const logShareMax = 1 / 8;
 /** Expired identities removed with each append, per appended one: twice, so that the backlog of expiry shrinks. */
 const expiredPerAppended = 2;
 /** Outbox rows dropped at a time when the journal is over its size. */
 const dropChunk = 1_000;
-const deadLettersMax = 10_000;
 /** Recent exceptions read at start, newest first: five minutes at 600 a second. */
 const recentMax = 200_000;
-
-const labelColumns = [
-  'sdk_app_id',
-  'error_code',
-  'error_category',
-  'group_type',
-  'platform',
-  'initiator',
-] as const satisfies readonly (keyof ExceptionLabels)[];
-
-const schema = `
-  CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE totals (
-    id INTEGER PRIMARY KEY, ${labelColumns.map(name => `${name} TEXT NOT NULL`).join(', ')},
-    count INTEGER NOT NULL, born_at INTEGER NOT NULL, crc INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE exceptions (
-    sequence INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE, received_at INTEGER NOT NULL,
-    label_set INTEGER NOT NULL, sender INTEGER NOT NULL, in_group INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE outbox (
-    sequence INTEGER PRIMARY KEY, received_at INTEGER NOT NULL, record TEXT NOT NULL, crc INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE cursors (signal TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE dead_letters (
-    id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, signal TEXT NOT NULL, reason TEXT NOT NULL,
-    record TEXT NOT NULL, crc INTEGER NOT NULL, UNIQUE (sequence, signal)
-  ) STRICT;
-`;
 
 /**
  * A batch as it crosses from the receive path's thread. Two typed arrays, because copying costs by the object: one
@@ -121,6 +117,9 @@ interface Positions {
   nextOutbox: number;
   cursors: Map<Signal, number>;
   areCursorsDurable: boolean;
+  /** Waivers of sequences below it are gone already. */
+  firstWaived: number;
+  deadLetterCount: number;
 }
 
 export class SqliteStore {
@@ -153,11 +152,18 @@ export class SqliteStore {
     nextOutbox: 1,
     cursors: new Map(),
     areCursorsDurable: true,
+    firstWaived: 0,
+    deadLetterCount: 0,
   };
+  #inquiry!: SqliteInquiry;
+  readonly #dropped: Partial<Record<Signal, number>>;
+  /** The log is not written back, so that the file can be read as it lies: `keepStill`. */
+  #isStill = false;
 
   constructor(path: string, options: JournalOptions) {
     this.#path = path;
     this.#options = options;
+    this.#dropped = Object.fromEntries(options.signals.map(signal => [signal, 0]));
   }
 
   open(recentSince: number): JournalContents & { totalIds: number[] } {
@@ -184,6 +190,20 @@ export class SqliteStore {
     } catch (error) {
       throw explainOpenError(error, this.#path);
     }
+  }
+
+  /**
+   * For a command, while no exporter has the journal: nothing is checked, mended or told. Only `retryDeadLetters` and
+   * `dropDeadLetters` may be called then, and `closeEdited`.
+   */
+  openToEdit(): void {
+    this.#connect();
+    this.#makeLogDurable();
+    this.#readPositions();
+  }
+
+  closeEdited(): void {
+    this.#db.close();
   }
 
   /** Stores the batch, and returns the positions in it of the duplicates. */
@@ -246,16 +266,9 @@ export class SqliteStore {
     });
   }
 
-  exceptions(before: number, limit: number): StoredException[] {
-    const rows = this.#statements.selectExceptions.all(
-      Math.min(before, this.#confirmedNext),
-      limit,
-    ) as unknown as { sequence: number; identity: Uint8Array; received_at: number; label_set: number }[];
-    return rows.flatMap(({ sequence, identity, received_at, label_set }) => {
-      const labels = this.#labelSets.get(label_set)?.labels;
-      if (labels === undefined) return [];
-      return [{ sequence, identity: Buffer.from(identity).toString('hex'), receivedAt: received_at, labels }];
-    });
+  /** To be asked for each time: it is another one after the file was opened anew. */
+  get inquiry(): SqliteInquiry {
+    return this.#inquiry;
   }
 
   /** Whether there is a row above `after`. A sequence above it may have been given, and its row have left again. */
@@ -274,8 +287,9 @@ export class SqliteStore {
       const rows = this.#statements.selectOutbox.all(after, limit) as unknown as (OutboxRow & {
         crc: number;
       })[];
-      const damaged = rows.filter(({ record, crc }) => typeof record !== 'string' || crc32(record) !== crc);
-      if (damaged.length === 0) return rows.map(({ sequence, record }) => ({ sequence, record }));
+      const damaged = rows.filter(row => wholeRecord(row) === null);
+      if (damaged.length === 0)
+        return this.#withTargets(rows.map(({ sequence, record }) => ({ sequence, record })));
       this.#setDamagedAside(damaged);
     }
   }
@@ -289,6 +303,26 @@ export class SqliteStore {
 
   deadLetter(signal: Signal, row: OutboxRow, reason: string): void {
     this.#transact(() => this.#writeDeadLetter(signal, row, reason));
+  }
+
+  retryDeadLetters(keys: readonly DeadLetterKey[]): Settlement {
+    return this.#settle(keys, 'dead_letters_retried', ({ sequence, signal }, row) => {
+      const record = row.reason === 'checksum' ? null : wholeRecord(row);
+      if (record === null) return 'damaged';
+      if (!this.#options.signals.includes(signal)) return 'signal_off';
+      this.#statements.deleteDeadLetter.run(sequence, signal);
+      this.#putBack(signal, record);
+      return null;
+    });
+  }
+
+  dropDeadLetters(keys: readonly DeadLetterKey[]): Settlement {
+    return this.#settle(keys, 'dead_letters_removed', ({ sequence, signal }, row) => {
+      this.#statements.deleteDeadLetter.run(sequence, signal);
+      // There is no row of it: its sequence would be missed, and might be given again.
+      if (row.reason === 'checksum' && sequence >= this.#firstExpected()) this.#waive(sequence, signal);
+      return null;
+    });
   }
 
   /** Makes acknowledged cursors durable and lets expired identities go, if there is anything to do. */
@@ -312,7 +346,8 @@ export class SqliteStore {
       const upTo = Math.min(this.#positions.firstOutbox + dropChunk, this.#positions.nextOutbox) - 1;
       const dropped = this.#options.signals.map(signal => {
         const cursor = Math.max(this.#positions.cursors.get(signal) ?? 0, this.#positions.firstOutbox - 1);
-        return { type: 'dropped', signal, count: Math.max(0, upTo - cursor) } as const;
+        const notWanted = countNotWanted(this.#statements.notWanted, signal, cursor, upTo);
+        return { type: 'dropped', signal, count: Math.max(0, upTo - cursor - notWanted) } as const;
       });
       this.#transact(() => {
         for (const signal of this.#options.signals) this.acknowledge(signal, upTo);
@@ -320,8 +355,44 @@ export class SqliteStore {
         this.#positions.areCursorsDurable = false;
         this.#writeCursors();
       });
-      for (const report of dropped) if (report.count > 0) this.#options.report(report);
+      for (const report of dropped) {
+        if (report.count === 0) continue;
+        this.#dropped[report.signal]! += report.count;
+        this.#options.report(report);
+      }
     }
+  }
+
+  /**
+   * Writes the log back and leaves the file as it then lies, with all that was stored until now, so that it can be read
+   * from outside. The log grows meanwhile.
+   */
+  keepStill(): void {
+    if (this.#mustReopen) this.#reopen();
+    this.#makeLogDurable();
+    this.#isStill = true;
+    try {
+      pragma(this.#db, 'wal_autocheckpoint=0');
+      const { log, checkpointed } = this.#db.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()!;
+      if (log !== checkpointed) throw new Error(`${this.#path}-wal cannot be written back`);
+    } catch (error) {
+      this.endStill();
+      throw error;
+    }
+  }
+
+  /** Says whether the file has been left alone since `keepStill`. */
+  endStill(): boolean {
+    const wasStill = this.#isStill;
+    if (wasStill) pragma(this.#db, `wal_autocheckpoint=${logPagesMax(this.#options.bytesMax)}`);
+    this.#isStill = false;
+    return wasStill;
+  }
+
+  /** A log of twice its size is written back in one go, and whoever reads the file has to begin again. */
+  limitStill(): void {
+    const logBytes = bytesOf(`${this.#path}-wal`) ?? 0;
+    if (this.#isStill && logBytes > 2 * logPagesMax(this.#options.bytesMax) * pageBytes) this.endStill();
   }
 
   stats(): JournalStats {
@@ -350,62 +421,35 @@ export class SqliteStore {
   }
 
   #connect(): void {
-    this.#db = new DatabaseSync(this.#path, { timeout: lockWaitMs });
     this.#isLogDurable = false;
-    const pragma = (text: string): unknown =>
-      Object.values(this.#db.prepare(`PRAGMA ${text}`).get() ?? {})[0];
-    const expected = { locking_mode: 'exclusive', journal_mode: 'wal', synchronous: 2 };
-    try {
-      pragma('locking_mode=EXCLUSIVE');
-      pragma('journal_mode=WAL');
-      pragma('synchronous=FULL');
-      pragma(`cache_size=-${cacheKib}`);
-      const logPages = Math.min(
-        checkpointPages,
-        Math.floor((this.#options.bytesMax * logShareMax) / pageBytes),
-      );
-      pragma(`wal_autocheckpoint=${logPages}`);
-      pragma(`journal_size_limit=${logPages * pageBytes}`);
-      this.#db.exec('BEGIN IMMEDIATE; COMMIT');
-      for (const [name, value] of Object.entries(expected)) {
-        if (pragma(name) !== value) {
-          throw new JournalUnusable(
-            `${this.#path}: PRAGMA ${name} is ${pragma(name)}, not ${value}; is it a local disk?`,
-          );
-        }
-      }
-      const version = pragma('user_version');
-      const isEmpty = pragma('schema_version') === 0;
-      if (!isEmpty && pragma('application_id') !== applicationId) {
-        throw new JournalUnusable(
-          `${this.#path} is a SQLite file, but not a journal; JOURNAL must name another file`,
-        );
-      }
-      if (!isEmpty && version !== schemaVersion) {
-        throw new JournalUnusable(
-          `${this.#path} has journal format ${version}, this version reads ${schemaVersion}; run the version that wrote it`,
-        );
-      }
-      if (isEmpty) {
-        this.#db.exec(
-          `BEGIN; ${schema} PRAGMA application_id=${applicationId}; PRAGMA user_version=${schemaVersion}; COMMIT`,
-        );
-      }
-      this.#statements = prepare(this.#db);
-    } catch (error) {
-      this.#db.close();
-      throw explainOpenError(error, this.#path);
-    }
+    this.#isStill = false;
+    this.#db = connectAlone(this.#path, this.#options.bytesMax);
+    this.#statements = prepare(this.#db);
+    this.#inquiry = new SqliteInquiry(this.#db, this.#path, this.#known());
     this.#mustReopen = false;
   }
 
+  #known(): Known {
+    return {
+      signals: this.#options.signals,
+      cursorOf: signal => this.#positions.cursors.get(signal) ?? 0,
+      labelsOf: labelSet => this.#labelSets.get(labelSet)?.labels,
+      confirmedNext: () => this.#confirmedNext,
+      exceptionCount: () => this.#positions.exceptionCount,
+      totals: () =>
+        [...this.#labelSets.values()].flatMap(({ labels, count, bornAt }) =>
+          bornAt === null ? [] : [{ labels, count, bornAt }],
+        ),
+      dropped: this.#dropped,
+    };
+  }
+
   #createOrRead(): Buffer {
-    const select = this.#db.prepare('SELECT value FROM meta WHERE name = ?');
     const insert = this.#db.prepare('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING');
     insert.run('key', randomBytes(32));
-    const key = Buffer.from(select.get('key')!.value as Uint8Array);
+    const key = Buffer.from(readMeta(this.#db, 'key')!);
     insert.run('key_crc', crcBytes(key));
-    if (!crcBytes(key).equals(select.get('key_crc')!.value as Uint8Array)) this.#reportDamage('meta', 1);
+    if (!crcBytes(key).equals(readMeta(this.#db, 'key_crc')!)) this.#reportDamage('meta', 1);
     return key;
   }
 
@@ -415,9 +459,7 @@ export class SqliteStore {
 
   /** A cursor that is too high would take records with it that were not delivered. */
   #checkCursors(): void {
-    const stored = this.#db.prepare("SELECT value FROM meta WHERE name = 'cursors_crc'").get();
-    const cursors = this.#db.prepare('SELECT signal, sequence FROM cursors').all() as never;
-    if (stored === undefined || crcOfCursors(cursors).equals(stored.value as Uint8Array)) return;
+    if (readCursors(this.#db).isWhole) return;
     this.#reportDamage('cursors', 1);
     this.#positions.cursors = new Map(
       this.#options.signals.map(name => [name, this.#positions.firstOutbox - 1]),
@@ -426,15 +468,18 @@ export class SqliteStore {
   }
 
   #checkOutbox(): void {
-    const { firstOutbox, nextOutbox, cursors } = this.#positions;
-    const from = Math.min(firstOutbox, Math.max(0, ...cursors.values()) + 1);
-    const gap = firstOutboxGap(this.#db, from, nextOutbox);
+    const gap = firstOutboxGap(this.#db, this.#firstExpected(), this.#positions.nextOutbox);
     if (gap !== null) this.#reportDamage('outbox', gap);
+  }
+
+  /** From here on every sequence is in the outbox, or was set aside for damage. */
+  #firstExpected(): number {
+    return firstExpected(this.#positions.firstOutbox, this.#positions.cursors);
   }
 
   /** Whether all is there that was acknowledged. */
   #checkCount(): void {
-    this.#countFile = new CountFile(`${this.#path}-count`);
+    this.#countFile = new CountFile(countPath(this.#path));
     const missing = this.#countFile.read() - this.#countedCount;
     if (missing > 0) this.#options.report({ type: 'lost', count: missing });
     this.#countFile.write(this.#countedCount);
@@ -445,9 +490,7 @@ export class SqliteStore {
     const totalIds: number[] = [];
     this.#countedCount = 0;
     for (const row of this.#db.prepare('SELECT * FROM totals').all()) {
-      const labels = Object.fromEntries(
-        labelColumns.map(name => [name, row[name]]),
-      ) as unknown as ExceptionLabels;
+      const labels = labelsOf(row);
       const total = { labels, count: row.count as number, bornAt: row.born_at as number };
       const labelSet = { ...newLabelSet(labels), ...total };
       if (crcOfTotal(labelSet) !== row.crc) {
@@ -462,28 +505,24 @@ export class SqliteStore {
   }
 
   #readPositions(): void {
-    const bounds = (table: string): { first: number | null; last: number | null; count: number } =>
-      this.#db
-        .prepare(
-          `SELECT (SELECT min(sequence) FROM ${table}) AS first, (SELECT max(sequence) FROM ${table}) AS last,
-           (SELECT count(*) FROM ${table}) AS count`,
-        )
-        .get() as never;
-    const exceptions = bounds('exceptions');
-    this.#positions.firstException = exceptions.first ?? 1;
-    this.#positions.nextException = (exceptions.last ?? 0) + 1;
-    this.#positions.exceptionCount = exceptions.count;
+    const { first, last, count } = this.#db
+      .prepare(
+        `SELECT (SELECT min(sequence) FROM exceptions) AS first, (SELECT max(sequence) FROM exceptions) AS last,
+         (SELECT count(*) FROM exceptions) AS count`,
+      )
+      .get() as { first: number | null; last: number | null; count: number };
+    this.#positions.firstException = first ?? 1;
+    this.#positions.nextException = (last ?? 0) + 1;
+    this.#positions.exceptionCount = count;
 
-    const rows = this.#db.prepare('SELECT signal, sequence FROM cursors').all() as {
-      signal: Signal;
-      sequence: number;
-    }[];
-    this.#positions.cursors = new Map(rows.map(row => [row.signal, row.sequence]));
-    const outbox = bounds('outbox');
-    // A damaged row that was set aside may have been the last one, above every cursor.
-    const given = [outbox.last ?? 0, bounds('dead_letters').last ?? 0, ...this.#positions.cursors.values()];
-    this.#positions.nextOutbox = Math.max(...given) + 1;
-    this.#positions.firstOutbox = outbox.first ?? this.#positions.nextOutbox;
+    this.#positions.cursors = readCursors(this.#db).cursors;
+    const outbox = outboxBounds(this.#db, this.#positions.cursors);
+    this.#positions.nextOutbox = outbox.next;
+    this.#positions.firstOutbox = outbox.first;
+    this.#positions.firstWaived = 0;
+    this.#positions.deadLetterCount = this.#db
+      .prepare(`SELECT count(*) AS count FROM dead_letters WHERE reason <> '${waived}'`)
+      .get()!.count as number;
     for (const signal of this.#options.signals) this.acknowledge(signal, this.#positions.firstOutbox - 1);
   }
 
@@ -528,30 +567,10 @@ export class SqliteStore {
     }
   }
 
-  /**
-   * SQLite believes the log as the page cache shows it, which may never have been synced, when the process was killed
-   * before: its exceptions are known as duplicates then, and would be answered, though a power cut still takes them. Or
-   * the sync failed: Linux takes such pages for clean, so that a later one succeeds without them. Written anew, they are
-   * synced for certain. Until that is done nothing is stored, and nothing written back; reading works. Only this
-   * connection can have the log open: it holds the lock.
-   */
+  /** Until that is done nothing is stored, and nothing written back; reading works. */
   #makeLogDurable(): void {
     if (this.#isLogDurable) return;
-    const path = `${this.#path}-wal`;
-    try {
-      if (statSync(path, { throwIfNoEntry: false }) !== undefined) {
-        const log = openSync(path, 'r+');
-        try {
-          const bytes = readFileSync(log);
-          for (let at = 0; at < bytes.length; ) at += writeSync(log, bytes, at, bytes.length - at, at);
-          fsyncSync(log);
-        } finally {
-          closeSync(log);
-        }
-      }
-    } catch (error) {
-      throw new JournalUnusable(`${path} cannot be made durable (${(error as Error).message})`);
-    }
+    writeLogAnew(this.#path);
     this.#isLogDurable = true;
   }
 
@@ -594,6 +613,10 @@ export class SqliteStore {
       this.#statements.deleteOutbox.run(delivered);
       this.#positions.firstOutbox = delivered + 1;
     }
+    if (delivered >= this.#positions.firstWaived) {
+      this.#statements.deleteWaivers.run(this.#positions.firstWaived, delivered);
+      this.#positions.firstWaived = delivered + 1;
+    }
     this.#positions.areCursorsDurable = true;
   }
 
@@ -623,8 +646,13 @@ export class SqliteStore {
   }
 
   #setDamagedAside(rows: OutboxRow[]): void {
-    const pending = (row: OutboxRow): Signal[] =>
-      this.#options.signals.filter(signal => row.sequence > (this.#positions.cursors.get(signal) ?? 0));
+    const targets = new Map(this.#withTargets([...rows]).map(({ sequence, only }) => [sequence, only]));
+    const pending = ({ sequence }: OutboxRow): Signal[] =>
+      this.#options.signals.filter(
+        signal =>
+          sequence > (this.#positions.cursors.get(signal) ?? 0) &&
+          (targets.get(sequence) ?? signal) === signal,
+      );
     this.#transact(statements => {
       for (const row of rows) {
         for (const signal of pending(row)) this.#writeDeadLetter(signal, row, 'checksum');
@@ -644,17 +672,71 @@ export class SqliteStore {
     }
   }
 
-  #writeDeadLetter(signal: Signal, row: OutboxRow, reason: string): void {
-    const { changes, lastInsertRowid } = this.#statements.insertDeadLetter.run(
-      row.sequence,
-      signal,
-      reason,
-      row.record,
-      crc32(row.record),
+  /** Says of each row whether it is for one signal alone. */
+  #withTargets(rows: OutboxRow[]): OutboxRow[] {
+    const [first, last] = [rows[0]?.sequence, rows.at(-1)?.sequence];
+    if (first === undefined) return rows;
+    for (const waiver of waiversIn(this.#statements.waivers, first, last!)) {
+      const row = rows.find(({ sequence }) => sequence === waiver.sequence);
+      if (row !== undefined) row.only = signals.find(signal => signal !== waiver.signal)!;
+    }
+    return rows;
+  }
+
+  #writeDeadLetter(signal: Signal, { sequence, record }: OutboxRow, reason: string): void {
+    this.#positions.deadLetterCount += Number(
+      this.#statements.insertDeadLetter.run(sequence, signal, reason, record, crc32(record)).changes,
     );
-    // It is there already, and was refused again after a crash: the last row that was inserted is of another table.
-    if (changes === 0) return;
-    this.#statements.deleteDeadLetters.run(Number(lastInsertRowid) - deadLettersMax);
+    for (; this.#positions.deadLetterCount > deadLettersMax; this.#positions.deadLetterCount -= 1) {
+      this.#statements.deleteOldestDeadLetter.run();
+    }
+  }
+
+  /** In one transaction; `act` says why a dead letter is left as it is. */
+  #settle(
+    keys: readonly DeadLetterKey[],
+    type: 'dead_letters_retried' | 'dead_letters_removed',
+    act: (key: DeadLetterKey, row: { reason: string; record: string; crc: number }) => LeftReason | null,
+  ): Settlement {
+    const settlement: Settlement = { done: [], left: [] };
+    this.#transact((statements, positions) => {
+      for (const key of keys) {
+        const row = statements.selectDeadLetter.get(key.sequence, key.signal) as
+          | Parameters<typeof act>[1]
+          | undefined;
+        const why = row === undefined ? 'unknown' : act(key, row);
+        if (why === null) {
+          settlement.done.push(key);
+          positions.deadLetterCount -= 1;
+        } else settlement.left.push({ ...key, why });
+      }
+    });
+    for (const signal of signals) {
+      const count = settlement.done.filter(key => key.signal === signal).length;
+      if (count > 0) this.#options.report({ type, signal, count });
+    }
+    return settlement;
+  }
+
+  /** Inside a transaction: the outbox's last row, for one signal alone. */
+  #putBack(signal: Signal, record: string): void {
+    const sequence = this.#positions.nextOutbox;
+    this.#statements.insertOutbox.run(sequence, this.#receivedAtOf(record), record, crc32(record));
+    for (const other of signals) if (other !== signal) this.#waive(sequence, other);
+    this.#positions.nextOutbox += 1;
+  }
+
+  #waive(sequence: number, signal: Signal): void {
+    this.#statements.insertDeadLetter.run(sequence, signal, waived, '', crcOfWaiver({ sequence, signal }));
+  }
+
+  /** What cannot be decoded here may be what another version wrote: delivery tells. */
+  #receivedAtOf(record: string): number {
+    try {
+      return decodeRecord(record).receivedAt;
+    } catch {
+      return this.#options.now();
+    }
   }
 
   #bytes(): number {
@@ -663,7 +745,7 @@ export class SqliteStore {
       free: number;
       size: number;
     };
-    return (pages - free) * size + (statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0);
+    return (pages - free) * size + (bytesOf(`${this.#path}-wal`) ?? 0);
   }
 }
 
@@ -677,17 +759,21 @@ type Statements = Record<
   | 'upsertCursor'
   | 'upsertMeta'
   | 'insertDeadLetter'
+  | 'selectDeadLetter'
   | 'selectIdentity'
   | 'selectOutbox'
   | 'selectOutboxReceivedAt'
   | 'selectFirstException'
-  | 'selectExceptions'
+  | 'waivers'
+  | 'notWanted'
   | 'selectRecent'
   | 'selectPages'
   | 'deleteExceptions'
   | 'deleteOutbox'
   | 'deleteOutboxRow'
-  | 'deleteDeadLetters',
+  | 'deleteDeadLetter'
+  | 'deleteOldestDeadLetter'
+  | 'deleteWaivers',
   StatementSync
 >;
 
@@ -718,10 +804,12 @@ function prepare(db: DatabaseSync): Statements {
     selectFirstException: db.prepare(
       'SELECT sequence, received_at FROM exceptions ORDER BY sequence LIMIT 1',
     ),
-    selectExceptions: db.prepare(
-      `SELECT sequence, identity, received_at, label_set FROM exceptions
-       WHERE sequence < ? ORDER BY sequence DESC LIMIT ?`,
+    selectDeadLetter: db.prepare(
+      `SELECT reason, record, crc & 0xffffffff AS crc FROM dead_letters
+       WHERE sequence = ? AND signal = ? AND reason <> '${waived}'`,
     ),
+    waivers: db.prepare(waiversSql),
+    notWanted: db.prepare(notWantedSql),
     selectRecent: db.prepare(
       'SELECT received_at, label_set, sender, in_group FROM exceptions ORDER BY sequence DESC',
     ),
@@ -732,69 +820,18 @@ function prepare(db: DatabaseSync): Statements {
     deleteExceptions: db.prepare('DELETE FROM exceptions WHERE sequence < ? AND received_at < ?'),
     deleteOutbox: db.prepare('DELETE FROM outbox WHERE sequence <= ?'),
     deleteOutboxRow: db.prepare('DELETE FROM outbox WHERE sequence = ?'),
-    deleteDeadLetters: db.prepare('DELETE FROM dead_letters WHERE id <= ?'),
+    deleteDeadLetter: db.prepare('DELETE FROM dead_letters WHERE sequence = ? AND signal = ?'),
+    deleteOldestDeadLetter: db.prepare(
+      `DELETE FROM dead_letters WHERE id = (SELECT min(id) FROM dead_letters WHERE reason <> '${waived}')`,
+    ),
+    deleteWaivers: db.prepare(
+      `DELETE FROM dead_letters WHERE sequence BETWEEN ? AND ? AND reason = '${waived}'`,
+    ),
   };
 }
 
 function newLabelSet(labels: ExceptionLabels): LabelSetState {
-  return {
-    labels,
-    labelsCrc: crc32(labelColumns.map(name => labels[name]).join('\n')),
-    count: 0,
-    bornAt: null,
-  };
-}
-
-/** Of all columns, a line each. */
-function crcOfTotal({ labelsCrc, count, bornAt }: LabelSetState): number {
-  return crc32(`\n${count}\n${bornAt}`, labelsCrc);
-}
-
-function crcBytes(bytes: Uint8Array | string): Buffer {
-  const crc = Buffer.alloc(4);
-  crc.writeUInt32LE(crc32(bytes));
-  return crc;
-}
-
-function crcOfCursors(cursors: { signal: string; sequence: number }[]): Buffer {
-  return crcBytes(
-    cursors
-      .map(({ signal, sequence }) => `${signal}:${sequence}`)
-      .sort()
-      .join('\n'),
-  );
-}
-
-/** SQLite's primary result code, the low byte of `errcode`; see sqlite.org/rescode.html. */
-function resultCode(error: unknown): number | null {
-  const code = (error as { errcode?: unknown }).errcode;
-  return typeof code === 'number' ? code & 0xff : null;
-}
-
-function isDiskFull(error: unknown): boolean {
-  return resultCode(error) === 13;
-}
-
-function explainOpenError(error: unknown, path: string): unknown {
-  if (error instanceof JournalUnusable) return error;
-  const [busy, corrupt, cannotOpen, notADatabase] = [5, 11, 14, 26];
-  // A number in the file that is larger than a number can be.
-  if (error instanceof RangeError) return new JournalUnusable(damagedMessage(path, error.message));
-  switch (resultCode(error)) {
-    case busy:
-      return new JournalUnusable(
-        `${path} is in use by another process; every exporter needs a journal of its own`,
-      );
-    case corrupt:
-    case notADatabase:
-      return new JournalUnusable(damagedMessage(path, (error as Error).message));
-    case cannotOpen:
-      return new JournalUnusable(`${path} cannot be opened (${(error as Error).message})`);
-    case null:
-      return error;
-    default:
-      return new JournalUnusable(`${path} cannot be used (${(error as Error).message})`);
-  }
+  return { labels, labelsCrc: crcOfLabels(labels), count: 0, bornAt: null };
 }
 
 /** A new file's name is durable only after its directory was synced. */

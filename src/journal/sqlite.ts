@@ -4,14 +4,20 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { ExceptionLabels } from '../callback/exception.ts';
 import type {
   AppendOutcome,
+  DeadLetter,
+  DeadLetterKey,
   Journal,
   JournalContents,
   JournalEntry,
   JournalOptions,
   JournalReport,
+  JournalSummary,
+  Order,
   OutboxRow,
+  Settlement,
   Signal,
   StoredException,
+  UndeliveredRecord,
 } from './journal.ts';
 import { connect } from './rpc.ts';
 import { batchColumns, type PackedBatch } from './sqlite-store.ts';
@@ -80,8 +86,32 @@ export class SqliteJournal implements Journal {
     return this.#call('known', [identities.map(identity => packIdentities([identity]))]);
   }
 
-  exceptions(before: number, limit: number): Promise<StoredException[]> {
-    return this.#call('exceptions', [before, limit]);
+  summary(): Promise<JournalSummary> {
+    return this.#call('summary', []);
+  }
+
+  exceptions(from: number, limit: number, order?: Order): Promise<StoredException[]> {
+    return this.#call('exceptions', [from, limit, order]);
+  }
+
+  undelivered(from: number, limit: number, order?: Order): Promise<UndeliveredRecord[]> {
+    return this.#call('undelivered', [from, limit, order]);
+  }
+
+  retried(from: number, limit: number): Promise<UndeliveredRecord[]> {
+    return this.#call('retried', [from, limit]);
+  }
+
+  deadLetters(from: number, limit: number): Promise<DeadLetter[]> {
+    return this.#call('deadLetters', [from, limit]);
+  }
+
+  retryDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+    return this.#call('retryDeadLetters', [keys]);
+  }
+
+  dropDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+    return this.#call('dropDeadLetters', [keys]);
   }
 
   outboxPort(): MessagePort {

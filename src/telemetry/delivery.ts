@@ -80,16 +80,17 @@ export function startDelivery({ outbox, exporters, report, random, delay }: Deli
       const last = batch.rows.at(-1);
       if (last === undefined) continue;
       await deliver(exporter, await prepare(exporter, batch));
-      // Once more for rows set aside at the batch's end.
+      // Once more for rows at the batch's end that were set aside, or are for another signal.
       await insist(signal, () => outbox.acknowledge(signal, last.row.sequence));
       cursor = last.row.sequence;
     }
   }
 
-  /** The batch's items; rows that cannot be made into one are dead letters. */
+  /** The batch's items for this signal; rows that cannot be made into one are dead letters. */
   async function prepare(exporter: Exporter, batch: Batch): Promise<Ready[]> {
     const ready: Ready[] = [];
     for (const entry of batch.rows) {
+      if ((entry.row.only ?? exporter.signal) !== exporter.signal) continue;
       if ('problem' in entry) {
         await setAside(exporter.signal, entry.row, entry.problem);
         continue;

@@ -5,10 +5,12 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type {
   AppendOutcome,
+  DeadLetterKey,
   JournalContents,
   JournalEntry,
   JournalOptions,
   OutboxRow,
+  Settlement,
   Signal,
 } from '../../src/journal/journal.ts';
 import { SqliteJournal } from '../../src/journal/sqlite.ts';
@@ -221,6 +223,101 @@ const broken: { mistake: string; caughtBy: string; journal: BrokenJournal }[] = 
     journal: class extends SqliteJournal {
       override async known(identities: readonly string[]): Promise<boolean[]> {
         return identities.map(() => false);
+      }
+    },
+  },
+  {
+    mistake: 'forgets a dead letter that is retried',
+    caughtBy:
+      '(3) a dead letter that is retried is the last row of the outbox, for its signal alone, and wakes delivery',
+    journal: class extends SqliteJournal {
+      override async retryDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+        return super.dropDeadLetters(keys);
+      }
+    },
+  },
+  {
+    mistake: 'puts a dead letter back for every signal',
+    caughtBy:
+      '(3) a dead letter that is retried is the last row of the outbox, for its signal alone, and wakes delivery',
+    journal: class extends SqliteJournal {
+      override async read(after: number, limit: number): Promise<OutboxRow[]> {
+        return (await super.read(after, limit)).map(({ sequence, record }) => ({ sequence, record }));
+      }
+    },
+  },
+  {
+    mistake: 'keeps a dead letter that is retried',
+    caughtBy:
+      '(3) a dead letter that is retried is the last row of the outbox, for its signal alone, and wakes delivery',
+    journal: class extends SqliteJournal {
+      override async retryDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+        const settlement = await super.retryDeadLetters(keys);
+        for (const { sequence, signal } of settlement.done) {
+          await super.deadLetter(signal, { sequence, record: '["kept"]' }, 'kept');
+        }
+        return settlement;
+      }
+    },
+  },
+  {
+    mistake: 'forgets after a restart for whom a row was put back',
+    caughtBy:
+      '(3) what is retried survives a restart, for its signal alone, and its dead letter does not come back',
+    journal: class extends SqliteJournal {
+      #retried = new Set<number>();
+      override async retryDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+        const settlement = await super.retryDeadLetters(keys);
+        for (const { sequence } of await super.retried(0, 256)) this.#retried.add(sequence);
+        return settlement;
+      }
+      override async read(after: number, limit: number): Promise<OutboxRow[]> {
+        const rows = await super.read(after, limit);
+        return rows.map(row =>
+          this.#retried.has(row.sequence) ? row : { sequence: row.sequence, record: row.record },
+        );
+      }
+    },
+  },
+  {
+    mistake: 'drops every dead letter of a sequence',
+    caughtBy: 'a dead letter that is dropped is gone, and no other',
+    journal: class extends SqliteJournal {
+      override async dropDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+        const settlement = await super.dropDeadLetters(keys);
+        await super.dropDeadLetters(
+          (await super.deadLetters(0, 256)).map(({ sequence, signal }) => ({ sequence, signal })),
+        );
+        return settlement;
+      }
+    },
+  },
+  {
+    mistake: 'delivers a damaged record that is retried',
+    caughtBy:
+      '(5) the dead letter of a damaged row cannot be retried; dropped, its sequence is neither missed nor used again',
+    journal: class extends SqliteJournal {
+      override async retryDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+        return { done: (await super.dropDeadLetters(keys)).done, left: [] };
+      }
+    },
+  },
+  {
+    mistake: 'wakes nobody for what was retried',
+    caughtBy:
+      '(3) a dead letter that is retried is the last row of the outbox, for its signal alone, and wakes delivery',
+    journal: class extends SqliteJournal {
+      #wake = () => {};
+      override async append(entries: readonly JournalEntry[]): Promise<AppendOutcome[]> {
+        const outcomes = await super.append(entries);
+        this.#wake();
+        return outcomes;
+      }
+      override async waitBeyond(after: number): Promise<void> {
+        if ((await super.read(after, 1)).length > 0) return;
+        await new Promise<void>(resolve => {
+          this.#wake = resolve;
+        });
       }
     },
   },

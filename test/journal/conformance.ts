@@ -7,6 +7,7 @@
  */
 import * as assert from 'uvu/assert';
 import {
+  type DeadLetterKey,
   type Journal,
   type JournalContents,
   type JournalReport,
@@ -15,7 +16,7 @@ import {
   signals,
 } from '../../src/journal/journal.ts';
 import { connectOutbox } from '../../src/journal/outbox-port.ts';
-import { hourMs, identityOf, newEntries, newEntry, newLabels } from './fixtures.ts';
+import { hourMs, identityOf, newEntries, newEntry, newLabels, recordedEntry } from './fixtures.ts';
 
 export interface OpenOptions {
   signals?: readonly Signal[];
@@ -63,6 +64,30 @@ async function assertPending(promise: Promise<unknown>, journal: Journal): Promi
   await new Promise(setImmediate);
   assert.not.ok(isSettled, 'it resolved too early');
 }
+
+/** Rejects when the promise is not settled by what is already under way. */
+async function assertSettled(promise: Promise<unknown>, journal: Journal): Promise<void> {
+  let isSettled = false;
+  promise.then(() => {
+    isSettled = true;
+  });
+  for (let turn = 0; turn < 100 && !isSettled; turn += 1) await journal.cursors();
+  assert.ok(isSettled, 'nobody was woken');
+}
+
+/** Sets the row of this sequence aside for one signal. */
+async function refuse(journal: Journal, signal: Signal, sequence: number, reason = '400 refused') {
+  const [row] = await journal.read(sequence - 1, 1);
+  await journal.deadLetter(signal, row!, reason);
+}
+
+/** As delivery leaves it: both signals are past it. */
+async function acknowledgeAll(journal: Journal, upTo: number): Promise<void> {
+  for (const signal of signals) await journal.acknowledge(signal, upTo);
+}
+
+const namesOf = (keys: DeadLetterKey[]): string[] =>
+  keys.map(({ sequence, signal }) => `${sequence}-${signal}`);
 
 export const checks: Check[] = [
   {
@@ -160,6 +185,296 @@ export const checks: Check[] = [
       await first.close();
       assert.is(listed.length, 3);
       assert.equal(await (await open()).exceptions(Number.POSITIVE_INFINITY, plenty), listed);
+    },
+  },
+  {
+    name: 'exceptions are listed the oldest first, too',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append(newEntries(1, 3));
+      const [first, second, ...rest] = await journal.exceptions(0, 2, 'oldest_first');
+      assert.equal(rest, []);
+      assert.equal([first!.identity, second!.identity], [1, 2].map(identityOf));
+      const page = await journal.exceptions(second!.sequence, 2, 'oldest_first');
+      assert.equal(
+        page.map(({ identity }) => identity),
+        [identityOf(3)],
+      );
+      assert.equal(await journal.exceptions(page[0]!.sequence, 2, 'oldest_first'), []);
+    },
+  },
+  {
+    name: 'undelivered records are listed in either order, with who lacks them and whose they are',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      const now = Date.now();
+      await journal.append([1, 2, 3, 4].map(number => recordedEntry(number, { receivedAt: now + number })));
+      await journal.append([newEntry(5, { record: null }), newEntry(6)]);
+      await acknowledgeAll(journal, 1);
+      await journal.acknowledge('traces', 3);
+      const listed = await journal.undelivered(0, 2, 'oldest_first');
+      assert.equal(
+        listed.map(({ sequence, signals, receivedAt }) => [sequence, signals, receivedAt]),
+        [
+          [2, ['logs'], now + 2],
+          [3, ['logs'], now + 3],
+        ],
+      );
+      assert.ok(listed.every(({ isRetried }) => !isRetried));
+      assert.is(listed[0]!.record, recordedEntry(2, { receivedAt: now + 2 }).record);
+      const [, , third] = await journal.exceptions(0, plenty, 'oldest_first');
+      assert.is(listed[1]!.exception, third!.sequence);
+      const rest = await journal.undelivered(3, 100, 'oldest_first');
+      assert.equal(
+        rest.map(({ sequence, signals, exception }) => [sequence, signals, exception === null]),
+        [
+          [4, ['traces', 'logs'], false],
+          [5, ['traces', 'logs'], true],
+        ],
+      );
+      assert.equal(await journal.undelivered(5, 100, 'oldest_first'), []);
+      assert.equal(
+        numbersOf((await journal.undelivered(Number.POSITIVE_INFINITY, 3)) as OutboxRow[]),
+        [5, 4, 3],
+      );
+      assert.equal(numbersOf((await journal.undelivered(3, 3)) as OutboxRow[]), [2]);
+      assert.equal(await journal.retried(0, 100), []);
+    },
+  },
+  {
+    name: 'a summary tells counts, and what waits for each signal',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      const receivedAt = Date.now() - hourMs;
+      const muted = newLabels({ error_code: '10017', error_category: 'muted' });
+      await journal.append([
+        newEntry(1, { receivedAt }),
+        newEntry(2, { receivedAt: receivedAt + 1, labels: muted }),
+        newEntry(3, { receivedAt: receivedAt + 2 }),
+      ]);
+      await journal.append([newEntry(3), newEntry(4, { record: null })]);
+      await refuse(journal, 'logs', 1, '400 refused');
+      await refuse(journal, 'logs', 2, '400 refused');
+      await refuse(journal, 'traces', 2, '413 too large');
+      await journal.acknowledge('logs', 2);
+      await journal.acknowledge('traces', 1);
+      const { bytes, totals, ...summary } = await journal.summary();
+      assert.ok(bytes.inUse > 0);
+      assert.equal(totals.map(({ labels, count }) => `${labels.error_code}: ${count}`).sort(), [
+        '10017: 1',
+        '10023: 3',
+      ]);
+      assert.equal(
+        { ...summary, format: null },
+        {
+          format: null,
+          exceptions: 4,
+          exceptionsSince: receivedAt,
+          undelivered: { traces: 2, logs: 1 },
+          oldestUndeliveredAt: receivedAt + 1,
+          deadLetters: [
+            { signal: 'logs', reason: '400 refused', count: 2 },
+            { signal: 'traces', reason: '413 too large', count: 1 },
+          ],
+          dropped: { traces: 0, logs: 0 },
+        },
+      );
+    },
+  },
+  {
+    name: '(3) dead letters are kept with their reason and record, and listed in order, across restarts',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append([1, 2, 3].map(number => recordedEntry(number)));
+      await refuse(journal, 'logs', 3, 'late');
+      await refuse(journal, 'traces', 1, 'odd');
+      await refuse(journal, 'logs', 1, 'odder');
+      await refuse(journal, 'logs', 1, 'a second time changes nothing');
+      await acknowledgeAll(journal, 3);
+      const [first, second, ...none] = await journal.deadLetters(0, 1);
+      assert.equal(none, [], 'all of one sequence, and no other');
+      assert.equal(namesOf([first!, second!]).sort(), ['1-logs', '1-traces']);
+      const [third, ...rest] = await journal.deadLetters(1, 100);
+      assert.equal(rest, []);
+      assert.equal([third!.sequence, third!.signal, third!.reason], [3, 'logs', 'late']);
+      assert.match(third!.record!, /info 3/);
+      const [latest] = await journal.exceptions(Number.POSITIVE_INFINITY, 1);
+      assert.is(third!.exception, latest!.sequence);
+      assert.equal(await journal.deadLetters(3, 100), []);
+    },
+  },
+  {
+    name: '(3) a dead letter that is retried is the last row of the outbox, for its signal alone, and wakes delivery',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append([1, 2].map(number => recordedEntry(number)));
+      const [, second] = await journal.read(0, 2);
+      for (const signal of signals) await journal.deadLetter(signal, second!, '400 refused');
+      await acknowledgeAll(journal, 2);
+      const wait = journal.waitBeyond(2);
+      await assertPending(wait, journal);
+      const asked: DeadLetterKey[] = [
+        { sequence: 2, signal: 'logs' },
+        { sequence: 1, signal: 'logs' },
+      ];
+      assert.equal(await journal.retryDeadLetters(asked), {
+        done: [asked[0]],
+        left: [{ ...asked[1], why: 'unknown' }],
+      });
+      await assertSettled(wait, journal);
+      assert.equal(await journal.read(2, plenty), [{ sequence: 3, record: second!.record, only: 'logs' }]);
+      assert.equal(namesOf(await journal.deadLetters(0, 100)), ['2-traces']);
+      assert.equal(await journal.reported('dead_letters_retried'), {
+        type: 'dead_letters_retried',
+        signal: 'logs',
+        count: 1,
+      });
+      const [waiting, ...none] = await journal.retried(0, 100);
+      assert.equal(none, []);
+      assert.equal([waiting!.sequence, waiting!.signals, waiting!.isRetried], [3, ['logs'], true]);
+      assert.equal((await journal.summary()).undelivered, { traces: 0, logs: 1 });
+      assert.equal((await journal.retryDeadLetters([asked[0]!])).left, [{ ...asked[0]!, why: 'unknown' }]);
+
+      // Appended after it, and not for one signal alone.
+      await journal.append([recordedEntry(3)]);
+      assert.equal(
+        (await journal.read(2, plenty)).map(({ sequence, only }) => [sequence, only]),
+        [
+          [3, 'logs'],
+          [4, undefined],
+        ],
+      );
+      // Refused once more, it is a dead letter again.
+      await refuse(journal, 'logs', 3, 'still refused');
+      await acknowledgeAll(journal, 3);
+      assert.equal(namesOf(await journal.deadLetters(0, 100)), ['2-traces', '3-logs']);
+      assert.equal(await journal.retried(0, 100), []);
+    },
+  },
+  {
+    name: '(3) what is retried survives a restart, for its signal alone, and its dead letter does not come back',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      await first.append([1, 2].map(number => recordedEntry(number)));
+      await refuse(first, 'traces', 1);
+      await refuse(first, 'logs', 2);
+      await acknowledgeAll(first, 2);
+      await first.retryDeadLetters([{ sequence: 1, signal: 'traces' }]);
+      await first.close();
+      const second = await open();
+      assert.equal(
+        (await second.read(0, plenty)).map(({ sequence, only }) => [sequence, only]),
+        [[3, 'traces']],
+      );
+      assert.equal(namesOf(await second.deadLetters(0, 100)), ['2-logs']);
+      assert.equal(
+        second.reports.filter(({ type }) => type === 'damage'),
+        [],
+      );
+      // When every signal is past it, nothing of it is left.
+      await acknowledgeAll(second, 3);
+      await second.close();
+      const third = await open();
+      assert.equal(await third.read(0, plenty), []);
+      assert.equal(namesOf(await third.deadLetters(0, 100)), ['2-logs']);
+      await third.append([recordedEntry(4)]);
+      assert.equal(numbersOf(await third.read(0, plenty)), [4]);
+    },
+  },
+  {
+    name: 'a dead letter of a signal that is switched off stays one',
+    durable: true,
+    async run({ open }) {
+      const first = await open();
+      await first.append([recordedEntry(1)]);
+      await refuse(first, 'logs', 1);
+      await acknowledgeAll(first, 1);
+      await first.close();
+      const second = await open({ signals: ['traces'] });
+      const key: DeadLetterKey = { sequence: 1, signal: 'logs' };
+      assert.equal(await second.retryDeadLetters([key]), { done: [], left: [{ ...key, why: 'signal_off' }] });
+      assert.equal(namesOf(await second.deadLetters(0, 100)), ['1-logs']);
+      assert.equal(await second.read(0, plenty), []);
+    },
+  },
+  {
+    name: 'a dead letter that is dropped is gone, and no other',
+    durable: false,
+    async run({ open }) {
+      const journal = await open();
+      await journal.append([1, 2].map(number => recordedEntry(number)));
+      await refuse(journal, 'logs', 1);
+      await refuse(journal, 'logs', 2);
+      await acknowledgeAll(journal, 2);
+      const keys: DeadLetterKey[] = [
+        { sequence: 2, signal: 'logs' },
+        { sequence: 2, signal: 'traces' },
+      ];
+      assert.equal(await journal.dropDeadLetters(keys), {
+        done: [keys[0]],
+        left: [{ ...keys[1], why: 'unknown' }],
+      });
+      assert.equal(namesOf(await journal.deadLetters(0, 100)), ['1-logs']);
+      assert.equal(await journal.reported('dead_letters_removed'), {
+        type: 'dead_letters_removed',
+        signal: 'logs',
+        count: 1,
+      });
+      assert.equal(await journal.read(2, plenty), []);
+    },
+  },
+  {
+    name: '(5) the dead letter of a damaged row cannot be retried; dropped, its sequence is neither missed nor used again',
+    durable: true,
+    async run({ open, damageOutboxRow }) {
+      const first = await open();
+      await first.append(newEntries(1, 3));
+      await first.close();
+      damageOutboxRow(3);
+      const second = await open();
+      await second.read(0, plenty);
+      const keys = signals.map((signal): DeadLetterKey => ({ sequence: 3, signal }));
+      assert.equal(
+        (await second.retryDeadLetters(keys)).left.map(({ why }) => why),
+        ['damaged', 'damaged'],
+      );
+      assert.equal((await second.dropDeadLetters(keys)).done, keys);
+      assert.equal(await second.deadLetters(0, 100), []);
+      assert.equal((await second.summary()).undelivered, { traces: 2, logs: 2 });
+      await second.close();
+      const third = await open();
+      assert.equal(
+        third.reports.filter(({ type }) => type === 'damage'),
+        [],
+      );
+      await third.append([newEntry(4)]);
+      assert.equal(numbersOf(await third.read(0, plenty)), [1, 2, 4]);
+    },
+  },
+  {
+    name: '(3) what is dropped for its size is counted for the signals that it was for',
+    durable: false,
+    async run({ open }) {
+      const journal = await open({ bytesMax: 0 });
+      await journal.append([recordedEntry(1)]);
+      for (const _ of signals) await journal.reported('dropped');
+      await journal.deadLetter('logs', { sequence: 1, record: recordedEntry(1).record! }, '400 refused');
+      await journal.retryDeadLetters([{ sequence: 1, signal: 'logs' }]);
+      await journal.append([newEntry(2, { record: null })]);
+      assert.equal(await journal.reported('dropped').then(({ signal, count }) => [signal, count]), [
+        'logs',
+        1,
+      ]);
+      // Told after the dropping that was under way.
+      await journal.reported('stats');
+      assert.is(journal.reports.filter(({ type }) => type === 'dropped').length, 3);
+      assert.equal((await journal.summary()).dropped, { traces: 1, logs: 2 });
     },
   },
   {

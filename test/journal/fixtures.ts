@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExceptionLabels } from '../../src/callback/exception.ts';
+import { encodeRecord } from '../../src/callback/record.ts';
 import type { JournalEntry } from '../../src/journal/journal.ts';
 
 export const hourMs = 60 * 60 * 1000;
@@ -34,6 +35,31 @@ export function newEntry(number: number, changes: Partial<JournalEntry> = {}): J
     record: `["record ${number}"]`,
     ...changes,
   };
+}
+
+/** The exception of this number, with a record that can be decoded. */
+export function recordedEntry(number: number, changes: Partial<JournalEntry> = {}): JournalEntry {
+  const entry = newEntry(number, changes);
+  const record = encodeRecord({
+    traceId: entry.identity,
+    spanId: number.toString(16).padStart(16, '0'),
+    occurredAt: entry.receivedAt - 5,
+    receivedAt: entry.receivedAt,
+    labels: entry.labels,
+    errorName: null,
+    errorInfo: `info ${number}`,
+    errorCode: Number(entry.labels.error_code),
+    groupId: '@TGS#1',
+    topicId: null,
+    isOnlineOnly: null,
+    elementTypes: ['TIMTextElem'],
+    random: number,
+    userHash: 'c2a1',
+    userId: null,
+    clientAddress: null,
+    messageText: null,
+  });
+  return { ...entry, record };
 }
 
 /** The exceptions of the numbers `first` to `last`. */

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, StatementSync } from 'node:sqlite';
 import { suite } from 'uvu';
@@ -10,6 +10,7 @@ import type {
   JournalReport,
 } from '../../src/journal/journal.ts';
 import { JournalUnusable } from '../../src/journal/journal.ts';
+import { connectToStill } from '../../src/journal/sqlite-connection.ts';
 import { batchColumns, type PackedBatch, SqliteStore } from '../../src/journal/sqlite-store.ts';
 import { hourMs, newDirectory, newEntries, newEntry, newLabels } from './fixtures.ts';
 
@@ -247,20 +248,158 @@ sqlite('(5) reports a damaged total by its row, and shows the count as it was re
   assert.equal(reports, [{ type: 'damage', table: 'totals', row: 2, deadLettered: [] }]);
 });
 
-sqlite('keeps a dead letter with its reason, and the last 10,000 of them', () => {
+sqlite(
+  'keeps a dead letter with its reason, and the last 10,000 of them, whatever was removed in between',
+  () => {
+    close(openStore().store);
+    alter(
+      `WITH RECURSIVE number(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM number WHERE n < 10000)
+     INSERT INTO dead_letters SELECT n + 90000, n, 'logs', 'older', '', 0 FROM number`,
+    );
+    const { store } = openStore();
+    const letters = () =>
+      connections
+        .at(-1)!
+        .prepare(
+          "SELECT sequence, signal, reason, record FROM dead_letters WHERE reason <> 'waived' ORDER BY id",
+        )
+        .all()
+        .map(row => ({ ...row }));
+    store.dropDeadLetters([5_000, 5_001].map(sequence => ({ sequence, signal: 'logs' })));
+    for (const sequence of [20_001, 20_002, 20_003]) {
+      store.deadLetter('traces', { sequence, record: `["record ${sequence}"]` }, '400 refused');
+    }
+    const all = letters();
+    assert.is(all.length, 10_000);
+    assert.is(all[0]!.sequence, 2);
+    assert.equal(all.at(-1), {
+      sequence: 20_003,
+      signal: 'traces',
+      reason: '400 refused',
+      record: '["record 20003"]',
+    });
+  },
+);
+
+/** One record for both signals, that logs refused; then put back for logs. */
+function retryOne(store: SqliteStore): void {
+  store.append(numbers(1, 1));
+  store.deadLetter('logs', store.read(0, 1)[0]!, '400 refused');
+  for (const signal of ['traces', 'logs'] as const) store.acknowledge(signal, 1);
+  store.flush();
+  assert.is(store.retryDeadLetters([{ sequence: 1, signal: 'logs' }]).done.length, 1);
+}
+
+const waivers = () =>
+  connections.at(-1)!.prepare("SELECT count(*) AS count FROM dead_letters WHERE reason = 'waived'").get()!
+    .count;
+
+sqlite('(5) a damaged mark of what is for one signal alone makes it one for both, never for none', () => {
   const { store } = openStore();
-  connections.at(-1)!.exec(
-    `WITH RECURSIVE number(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM number WHERE n < 10000)
-     INSERT INTO dead_letters SELECT n, n, 'logs', 'older', '', 0 FROM number`,
-  );
-  store.deadLetter('traces', { sequence: 7, record: '["record 7"]' }, '400 refused');
-  const all = connections.at(-1)!.prepare('SELECT id, signal, reason, record FROM dead_letters').all();
-  assert.is(all.length, 10_000);
-  assert.is(all[0]!.id, 2);
-  assert.equal(
-    { ...all.at(-1) },
-    { id: 10_001, signal: 'traces', reason: '400 refused', record: '["record 7"]' },
-  );
+  retryOne(store);
+  assert.equal(store.read(1, 9), [{ sequence: 2, record: '["record 1"]', only: 'logs' }]);
+  close(store);
+  for (const damage of ['crc = crc + 1', "signal = 'logs'", 'sequence = 3']) {
+    alter(`UPDATE dead_letters SET ${damage} WHERE reason = 'waived'`);
+    const { store } = openStore();
+    assert.equal(store.read(1, 9), [{ sequence: 2, record: '["record 1"]' }], damage);
+    close(store);
+    alter("UPDATE dead_letters SET sequence = 2, signal = 'traces' WHERE reason = 'waived'");
+  }
+});
+
+sqlite('(5) what was put back and comes back damaged is a dead letter of its signal alone', () => {
+  const { store } = openStore();
+  retryOne(store);
+  close(store);
+  alter("UPDATE outbox SET record = record || '!'");
+  const again = openStore();
+  assert.equal(sequences(again.store), []);
+  assert.equal(again.reports, [{ type: 'damage', table: 'outbox', row: 2, deadLettered: ['logs'] }]);
+});
+
+sqlite('leaves no mark behind when all are past what was put back, also after a restart', () => {
+  const { store } = openStore();
+  retryOne(store);
+  assert.is(waivers(), 1);
+  close(store);
+  const again = openStore().store;
+  assert.is(waivers(), 1);
+  for (const signal of ['traces', 'logs'] as const) again.acknowledge(signal, 2);
+  again.flush();
+  assert.is(waivers(), 0);
+});
+
+sqlite(
+  '(3) a retry that fails in its middle leaves all dead letters as they were; repeated, it does all',
+  () => {
+    const { store, reports } = openStore();
+    store.append(numbers(1, 3));
+    for (const row of store.read(0, 3)) store.deadLetter('logs', row, '400 refused');
+    for (const signal of ['traces', 'logs'] as const) store.acknowledge(signal, 3);
+    store.flush();
+    connections.at(-1)!.exec(`CREATE TEMP TRIGGER broken BEFORE DELETE ON dead_letters WHEN old.sequence = 2
+           BEGIN SELECT RAISE(ABORT, 'injected'); END`);
+    const keys = [1, 2, 3].map(sequence => ({ sequence, signal: 'logs' as const }));
+    assert.throws(() => store.retryDeadLetters(keys), /injected/);
+    assert.equal(reports, []);
+    assert.equal(
+      store.inquiry.deadLetters(0, 9).map(({ sequence }) => sequence),
+      [1, 2, 3],
+    );
+    assert.equal(sequences(store), []);
+    assert.equal(store.retryDeadLetters(keys).done, keys);
+    assert.equal(sequences(store), [4, 5, 6]);
+    assert.equal(reports, [{ type: 'dead_letters_retried', signal: 'logs', count: 3 }]);
+  },
+);
+
+sqlite('the format of the file is that of the first version, whatever was retried and dropped', () => {
+  const { store } = openStore();
+  retryOne(store);
+  close(store);
+  const schemaOf = (file: string) => {
+    const db = new DatabaseSync(file, { readOnly: true });
+    const rows = db.prepare('SELECT name, sql FROM sqlite_schema ORDER BY name').all();
+    const version = db.prepare('PRAGMA user_version').get()!.user_version;
+    db.close();
+    return { version, tables: rows.map(({ name, sql }) => `${name} ${String(sql).replace(/\s+/g, ' ')}`) };
+  };
+  const copy = join(directory.path, 'format-1.db');
+  copyFileSync(join(import.meta.dirname, '../faults/fixtures/journal-format-1.db'), copy);
+  assert.equal(schemaOf(path), schemaOf(copy));
+});
+
+sqlite('keeps its file still for a reader, with all that was stored before, while it goes on storing', () => {
+  const { store } = openStore();
+  store.append(numbers(1, 500));
+  store.keepStill();
+  const file = readFileSync(path);
+  for (let first = 501; first < 3_000; first += 500) store.append(numbers(first, first + 499));
+  store.flush();
+  const { db: still } = connectToStill(path);
+  assert.is(still.prepare('SELECT count(*) AS count FROM exceptions').get()!.count, 500);
+  still.close();
+  assert.ok(readFileSync(path).equals(file));
+  assert.ok(store.endStill());
+  assert.not.ok(store.endStill(), 'no longer');
+  close(store);
+  assert.equal(counts(openStore().contents), { 10023: 3_000 });
+});
+
+sqlite('says that its file did not stay still: after an error, and when its log grew too much', () => {
+  const { store } = openStore({ bytesMax: 2 ** 20 });
+  store.keepStill();
+  failAt(start);
+  assert.throws(() => store.append(numbers(1, 1)));
+  store.append(numbers(1, 1));
+  assert.not.ok(store.endStill());
+  store.keepStill();
+  for (let first = 2; first < 2_000; first += 100) {
+    store.append(numbers(first, first + 99));
+    store.limitStill();
+  }
+  assert.not.ok(store.endStill());
 });
 
 sqlite(

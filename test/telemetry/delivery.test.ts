@@ -96,6 +96,33 @@ delivery('gives every row to both signals, in order, and acknowledges it', async
   ]);
 });
 
+delivery(
+  'gives a row that is for one signal to that signal alone, and acknowledges it for both',
+  async () => {
+    const [first, second, third] = sampleRecords(3);
+    bench.outbox.append(first!);
+    bench.outbox.appendFor('logs', second!);
+    bench.outbox.append(third!);
+    bench.outbox.appendFor('traces', second!);
+    bench.start(traces, logs);
+    await bench.outbox.until(both(4));
+    assert.equal(traces.batches.flat(), idsOf([first!, third!, second!]));
+    assert.equal(logs.batches.flat(), idsOf([first!, second!, third!]));
+    assert.equal(bench.reported('delivered'), [
+      { type: 'delivered', signal: 'traces', count: 3 },
+      { type: 'delivered', signal: 'logs', count: 3 },
+    ]);
+  },
+);
+
+delivery('sends nothing of a batch that is for the other signal, and is past it', async () => {
+  bench.outbox.appendFor('logs', sampleRecord());
+  bench.start(traces);
+  await bench.outbox.until(() => bench.outbox.cursor('traces') === 1);
+  assert.equal(traces.batches, []);
+  assert.equal(bench.reports, []);
+});
+
 delivery('starts after the cursor', async () => {
   bench.outbox.append(...sampleRecords(3));
   bench.outbox.acknowledged.traces.push(2);

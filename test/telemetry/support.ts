@@ -58,6 +58,12 @@ export class MemoryOutbox implements Outbox {
     this.#tell();
   }
 
+  /** As a dead letter that was put back stands in it. */
+  appendFor(only: Signal, record: ExceptionRecord): void {
+    this.rows.push({ sequence: this.rows.length + 1, record: encodeRecord(record), only });
+    this.#tell();
+  }
+
   /** Resolves when `condition` holds after an append, an acknowledgement or a dead letter. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) await new Promise<void>(resolve => this.#wake.add(resolve));
