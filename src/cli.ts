@@ -5,6 +5,7 @@ import { checkCommand } from './commands/check.ts';
 import { codesCommand } from './commands/codes.ts';
 import { CommandFailed, exitCodes, type World } from './commands/command.ts';
 import { explainCommand } from './commands/explain.ts';
+import { journalCommand } from './commands/journal.ts';
 import { serveCommand } from './commands/serve.ts';
 import { signCommand } from './commands/sign.ts';
 import { simulateCommand } from './commands/simulate.ts';
@@ -27,6 +28,7 @@ export function program(world: World): Command {
     .version(packageJson.version, '-V, --version', 'show the version')
     .addCommand(serveCommand(world))
     .addCommand(checkCommand(world))
+    .addCommand(journalCommand(world))
     .addCommand(simulateCommand(world))
     .addCommand(explainCommand(world))
     .addCommand(signCommand(world))

@@ -217,6 +217,24 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
   return { config: settled.config, env: resolved.env };
 }
 
+/** Only these settings, as `loadConfig` reads them: for a command that needs no others. */
+export function loadSettings<Key extends keyof Config>(
+  env: NodeJS.ProcessEnv,
+  readFile: (path: string) => string,
+  keys: readonly Key[],
+): Pick<Config, Key> {
+  const names = keys.map(key => settings[key].name).filter(name => secretNames.includes(name));
+  const resolved = resolveFiles(env, names, readFile);
+  const { parsed, problems } = parse(
+    keys,
+    (_, { name }) => resolved.env[name]?.trim() || undefined,
+    key => settings[key].name,
+  );
+  problems.unshift(...resolved.problems);
+  if (problems.length > 0) throw new SettingsError(problems);
+  return parsed as Pick<Config, Key>;
+}
+
 /** The environment with the value of each `<NAME>_FILE` in `<NAME>`. */
 export function resolveFiles(
   env: NodeJS.ProcessEnv,
@@ -246,17 +264,16 @@ export function resolveFiles(
 /** What a setting was given: its text; what no text stands for, in words (`an object`); or nothing. */
 export type Given = string | { got: string } | undefined;
 
-/**
- * Parses every setting, and takes the default of what is `undefined`. `nameOf` is what problems call a setting. With any
- * problem, `config` is `null`.
- */
-export function settle(
+/** Parses settings, and takes the default of what is `undefined`. `nameOf` is what problems call a setting. */
+function parse(
+  keys: readonly (keyof Config)[],
   givenOf: (key: keyof Config, setting: Setting) => Given,
-  nameOf: (key: keyof Config) => string = key => settings[key].name,
-): { config: Config | null; problems: string[] } {
+  nameOf: (key: keyof Config) => string,
+): { parsed: Partial<Config>; problems: string[] } {
   const problems: string[] = [];
   const parsed: Record<string, unknown> = {};
-  for (const [key, setting] of Object.entries(settings) as [keyof Config, Setting][]) {
+  for (const key of keys) {
+    const setting: Setting = settings[key];
     const given = givenOf(key, setting) ?? fallback(setting) ?? { got: 'nothing' };
     parsed[key] = typeof given === 'string' ? setting.parse(given) : undefined;
     if (parsed[key] !== undefined) continue;
@@ -268,7 +285,19 @@ export function settle(
           : JSON.stringify(given.replace(/\/\/.*@/, '//…@'));
     problems.push(`${nameOf(key)} expects ${setting.expects}, got ${got}`);
   }
-  const config = parsed as unknown as Config;
+  return { parsed, problems };
+}
+
+/**
+ * Parses every setting, and takes the default of what is `undefined`. `nameOf` is what problems call a setting. With any
+ * problem, `config` is `null`.
+ */
+export function settle(
+  givenOf: (key: keyof Config, setting: Setting) => Given,
+  nameOf: (key: keyof Config) => string = key => settings[key].name,
+): { config: Config | null; problems: string[] } {
+  const { parsed, problems } = parse(Object.keys(settings) as (keyof Config)[], givenOf, nameOf);
+  const config = parsed as Config;
   if (problems.length === 0) problems.push(...contradictions(config, nameOf));
   return { config: problems.length === 0 ? config : null, problems };
 }

@@ -1,6 +1,8 @@
 /** The process: arguments and environment in, exit code out. */
 import { readFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { setFlagsFromString } from 'node:v8';
@@ -20,6 +22,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
   writeOut: output => process.stdout.write(output),
+  streamOut: output => pipeline(Readable.from(output), process.stdout, { end: false }),
   writeError: output => process.stderr.write(output),
   isTerminal: process.stdout.isTTY === true,
   isErrorTerminal: isatty(2),

@@ -1,7 +1,14 @@
 import { hostname } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Config, type LoadedConfig, loadConfig, SettingsError, secretNames } from '../src/config.ts';
+import {
+  type Config,
+  type LoadedConfig,
+  loadConfig,
+  loadSettings,
+  SettingsError,
+  secretNames,
+} from '../src/config.ts';
 
 const secret = 'q7secretq7';
 
@@ -53,6 +60,22 @@ config('defaults: all but SDK_APP_IDS', () => {
     dashboardsUrl: null,
     runbooksUrl: 'http://localhost:9090/user/runbooks',
   });
+});
+
+config('of a few settings, no other has to be there, or right', () => {
+  const env = { CALLBACK_LISTEN: 'nowhere', CALLBACK_TOKENS_FILE: '/run/none', JOURNAL: 'sqlite:/data/j.db' };
+  assert.equal(loadSettings(env, readFile, ['journal', 'journalMaxBytes']), {
+    journal: { engine: 'sqlite', path: '/data/j.db' },
+    journalMaxBytes: 2 ** 30,
+  });
+  assert.throws(
+    () => loadSettings({ JOURNAL: secret, JOURNAL_MAX_BYTES: '5' }, readFile, ['journal', 'journalMaxBytes']),
+    (error: unknown) => error instanceof SettingsError && error.problems.length === 2,
+  );
+  assert.throws(
+    () => loadSettings({ JOURNAL_FILE: '/run/none' }, readFile, ['journal']),
+    (error: unknown) => error instanceof SettingsError && /JOURNAL_FILE/.test(error.message),
+  );
 });
 
 /** What is taken, beside the defaults. */

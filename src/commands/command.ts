@@ -4,6 +4,8 @@
 export interface World {
   env: NodeJS.ProcessEnv;
   writeOut(output: string): void;
+  /** Writes all of it, as fast as it is read and no faster. */
+  streamOut(output: AsyncIterable<string>): Promise<void>;
   writeError(output: string): void;
   /** Whether a person reads what `writeOut` writes, or `writeError`, and types what `readInput` reads. */
   isTerminal: boolean;

@@ -1107,7 +1107,7 @@ output('canaries of all attacks, Sign, tokens and the client’s address: nowher
     'status page': Buffer.from(await page('/')),
     'api status': Buffer.from(await page('/api/status')),
     otlp: Buffer.concat(collector.rawBodies),
-    journal: Buffer.concat(globSync(`${exporter.journal}*`).map(file => readFileSync(file))),
+    journal: Buffer.concat(globSync(`${exporter.journal}{,-wal,-count}`).map(file => readFileSync(file))),
     stdout: Buffer.from(exporter.stdout),
   };
   for (const [place, content] of Object.entries(places)) {

@@ -28,6 +28,9 @@ export async function runCommand(args: readonly string[], options: WorldOptions 
     writeOut(output) {
       ended.out += output;
     },
+    async streamOut(output) {
+      for await (const chunk of output) ended.out += chunk;
+    },
     writeError(output) {
       ended.error += output;
     },
@@ -53,6 +56,18 @@ export async function runCommand(args: readonly string[], options: WorldOptions 
   };
   ended.code = await run(args, world);
   return ended;
+}
+
+/** `journal …` on the journal at `path`, with both signals delivered unless `env` says otherwise. */
+export function runJournal(
+  path: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<Ended> {
+  return runCommand(['journal', ...args], {
+    env: { JOURNAL: `sqlite:${path}`, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318', ...env },
+    now: Date.now,
+  });
 }
 
 /** Every key of a JSON value, as `JsonKeys` writes them. */

@@ -59,6 +59,10 @@ systemd('lets V8 compile, and nothing else write what it runs', () => {
   assert.equal(valuesOf('ProtectSystem'), ['strict']);
 });
 
+systemd('lets it listen where the journal command asks, and on no socket but IP beside', () => {
+  assert.equal(valuesOf('RestrictAddressFamilies'), ['AF_INET AF_INET6 AF_UNIX']);
+});
+
 systemd('runs the command of the npm package', () => {
   const [command] = valuesOf('ExecStart');
   assert.is(command, `${Object.keys(packageJson.bin)[0]} serve`);

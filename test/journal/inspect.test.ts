@@ -38,11 +38,14 @@ async function openJournal(path: string): Promise<SqliteJournal> {
   return journal;
 }
 
-/** Every file of a directory with its bytes. */
-function snapshot(directory: string): [name: string, bytes: string][] {
-  return readdirSync(directory)
-    .sort()
-    .map(name => [name, readFileSync(join(directory, name)).toString('base64')]);
+/** Every file of a directory with its bytes, and the exporter's socket without any. */
+function snapshot(directory: string): [name: string, bytes: string | null][] {
+  return readdirSync(directory, { withFileTypes: true })
+    .sort((one, other) => (one.name < other.name ? -1 : 1))
+    .map(entry => [
+      entry.name,
+      entry.isSocket() ? null : readFileSync(join(directory, entry.name)).toString('base64'),
+    ]);
 }
 
 /** Looks, and proves that nothing was created or changed by it. */

@@ -1,11 +1,12 @@
 /**
  * Canaries in every place where something private can stand, and a search in every place where it could come out:
- * output, metrics, status page and its JSON, OTLP as bytes, the journal's files, answers.
+ * output, metrics, status page and its JSON, OTLP as bytes, the journal's files, what is told of them, answers.
  */
 import { hash } from 'node:crypto';
-import { globSync, readFileSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { runJournal } from '../commands/world.ts';
 import { cleanUp, onCleanUp } from '../support/clean-up.ts';
 import { type Exporter, startExporter } from '../support/exporter.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../support/otlp-receiver.ts';
@@ -176,6 +177,12 @@ async function sendCanaries(env: Record<string, string> = {}): Promise<Everythin
         otlp: Buffer.concat(collector.rawBodies),
       };
       const journalAfter = readJournal(exporter);
+      const asked = async (...args: string[]) =>
+        Buffer.from((await runJournal(exporter.journal, args)).out.padEnd(101));
+      places['journal export'] = await asked('export');
+      places['journal stats'] = await asked('stats', '--json');
+      places['journal verify'] = await asked('verify');
+      places['journal dead-letters'] = await asked('dead-letters', 'list', '--json');
       assert.equal(await exporter.kill('SIGTERM'), { code: 0, signal: null });
       return {
         ...places,
@@ -189,7 +196,8 @@ async function sendCanaries(env: Record<string, string> = {}): Promise<Everythin
 
 /** All of the journal's files, the write-ahead log among them. */
 function readJournal(exporter: Exporter): Buffer {
-  return Buffer.concat(globSync(`${exporter.journal}*`).map(file => readFileSync(file)));
+  const files = globSync(`${exporter.journal}*`).filter(file => statSync(file).isFile());
+  return Buffer.concat(files.map(file => readFileSync(file)));
 }
 
 /** Where it stands: up to ten surroundings of it. */
@@ -226,9 +234,9 @@ privacy('the settings let out what they name, there and only there', async () =>
       .map(([place]) => place)
       .sort();
 
-  assert.equal(places('canary-text'), ['journal', 'otlp']);
-  assert.equal(places(sender), ['journal', 'otlp']);
-  assert.equal(places(clientAddress), ['journal', 'otlp']);
+  assert.equal(places('canary-text'), ['journal', 'journal export', 'otlp']);
+  assert.equal(places(sender), ['journal', 'journal export', 'otlp']);
+  assert.equal(places(clientAddress), ['journal', 'journal export', 'otlp']);
   assert.equal(places(malformedText), ['api status', 'status page']);
 
   for (const { attributes } of [...collector.spans, ...collector.logRecords]) {

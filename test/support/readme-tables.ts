@@ -21,6 +21,14 @@ import { checkJson } from '../../src/commands/check.ts';
 import { codesJson } from '../../src/commands/codes.ts';
 import { exitCodes, type JsonKeys, type World } from '../../src/commands/command.ts';
 import { explainJson } from '../../src/commands/explain.ts';
+import {
+  dropJson,
+  exportJson,
+  listJson,
+  retryJson,
+  statsJson,
+  verifyJson,
+} from '../../src/commands/journal.ts';
 import { signJson } from '../../src/commands/sign.ts';
 import { simulateJson } from '../../src/commands/simulate.ts';
 import { type Config, secretNames, settings } from '../../src/config.ts';
@@ -263,18 +271,20 @@ function exitsTable(): string {
 
 function jsonTable(): string {
   const shapes: Record<string, JsonKeys> = {
-    check: checkJson,
-    simulate: simulateJson,
-    explain: explainJson,
-    sign: signJson,
-    codes: codesJson,
+    'check --json': checkJson,
+    'journal stats --json': statsJson,
+    'journal verify --json': verifyJson,
+    'journal export': exportJson,
+    'journal dead-letters list --json': listJson,
+    'journal dead-letters retry --json': retryJson,
+    'journal dead-letters drop --json': dropJson,
+    'simulate --json': simulateJson,
+    'explain --json': explainJson,
+    'sign --json': signJson,
+    'codes --json': codesJson,
   };
   const rows = Object.entries(shapes).flatMap(([name, keys]) =>
-    Object.entries(keys).map(([key, meaning], index) => [
-      index === 0 ? code(`${name} --json`) : '',
-      code(key),
-      meaning,
-    ]),
+    Object.entries(keys).map(([key, meaning], index) => [index === 0 ? code(name) : '', code(key), meaning]),
   );
   return table(['Command', 'Key', 'Meaning'], rows);
 }
