@@ -86,6 +86,8 @@ export function accessJournal({ path, signals, bytesMax }: AccessOptions): Journ
           );
         }),
       () => {
+        // Opening an empty file to edit it would make it a journal.
+        reading(connectToRead(path), () => {});
         const store = new SqliteStore(path, { signals, bytesMax, now: Date.now, report: ignore });
         store.openToEdit();
         try {
@@ -152,9 +154,10 @@ export function accessJournal({ path, signals, bytesMax }: AccessOptions): Journ
   }
 
   function explain(error: unknown, isOfExporter: boolean): unknown {
-    return isOfExporter && !(error instanceof JournalUnusable)
+    const explained = explainOpenError(error, path);
+    return isOfExporter && !(explained instanceof JournalUnusable)
       ? new JournalUnusable(`the exporter cannot answer: ${(error as Error).message}`)
-      : explainOpenError(error, path);
+      : explained;
   }
 
   function unreachableMessage(error: Error): string {

@@ -339,6 +339,8 @@ export class SqliteStore {
 
   /** Drops the oldest undelivered records until the journal is within its size or nothing is left to drop. */
   enforceSize(): void {
+    // The log grows for the sake of a reader then, and no drop would make it shorter.
+    if (this.#isStill) return;
     while (
       this.#bytes() > this.#options.bytesMax &&
       this.#positions.firstOutbox < this.#positions.nextOutbox
@@ -381,12 +383,19 @@ export class SqliteStore {
     }
   }
 
-  /** Says whether the file has been left alone since `keepStill`. */
+  /** Says whether the file has been left alone since `keepStill`. What the log has grown by meanwhile is given back. */
   endStill(): boolean {
-    const wasStill = this.#isStill;
-    if (wasStill) pragma(this.#db, `wal_autocheckpoint=${logPagesMax(this.#options.bytesMax)}`);
+    if (!this.#isStill) return false;
     this.#isStill = false;
-    return wasStill;
+    pragma(this.#db, `wal_autocheckpoint=${logPagesMax(this.#options.bytesMax)}`);
+    // After a failed sync the log must not be written back; it is written anew first.
+    if (this.#mustReopen) return true;
+    try {
+      pragma(this.#db, 'wal_checkpoint(TRUNCATE)');
+    } catch {
+      // The disk refuses. The next append reports it, and the log stays as long as it is.
+    }
+    return true;
   }
 
   /** A log of twice its size is written back in one go, and whoever reads the file has to begin again. */

@@ -1,7 +1,7 @@
 /** `journal …` on journals that no exporter has open: what it prints, and what it ends with. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { suite } from 'uvu';
@@ -187,6 +187,13 @@ command('makes no journal where there is none', async () => {
     assert.is((await runJournal(path, args)).code, 1);
   }
   assert.not.ok(existsSync(path));
+  writeFileSync(path, '');
+  for (const args of [['stats'], ['verify'], ['dead-letters', 'drop', '--yes', '1-logs']]) {
+    const { code, error } = await runJournal(path, args);
+    assert.is(code, 1);
+    assert.match(error, /is empty: no exporter has made it a journal yet\n$/);
+  }
+  assert.is(statSync(path).size, 0);
 });
 
 command('shows what a journal holds', async () => {

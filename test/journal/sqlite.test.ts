@@ -387,6 +387,25 @@ sqlite('keeps its file still for a reader, with all that was stored before, whil
   assert.equal(counts(openStore().contents), { 10023: 3_000 });
 });
 
+sqlite('drops nothing for the room that its log takes while its file is kept still, nor after', () => {
+  const bytesMax = 2 ** 20;
+  const { store, reports } = openStore({ bytesMax });
+  let last = 0;
+  const append = (count: number) => {
+    store.append(numbers(last + 1, last + count));
+    last += count;
+    return store.stats().bytes;
+  };
+  while (append(100) < bytesMax * 0.8);
+  store.keepStill();
+  while (append(1) <= bytesMax);
+  store.enforceSize();
+  assert.ok(store.endStill());
+  store.enforceSize();
+  assert.equal(reports, []);
+  assert.is(sequences(store).length, last);
+});
+
 sqlite('says that its file did not stay still: after an error, and when its log grew too much', () => {
   const { store } = openStore({ bytesMax: 2 ** 20 });
   store.keepStill();
