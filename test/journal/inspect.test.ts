@@ -125,6 +125,15 @@ inspect('follows a link to the file', async () => {
   assert.equal(numbersOf(look(other).contents), numbers);
 });
 
+inspect('of one whose dead letter was put back: that it is one no more, and is undelivered', async () => {
+  const directory = temporaryDirectory();
+  const journal = await openJournal(join(directory, 'journal.db'));
+  await fill(journal);
+  await journal.retryDeadLetters([{ sequence: 1, signal: 'logs' }]);
+  await journal.close();
+  assert.equal(numbersOf(look(directory).contents), { ...numbers, undelivered: 6, deadLetters: 0 });
+});
+
 inspect('of an empty file: that a start makes it a journal', () => {
   const directory = temporaryDirectory();
   writeFileSync(join(directory, 'journal.db'), '');
