@@ -330,7 +330,7 @@ function journalText({ location, inspection }: NonNullable<Report['journal']>): 
     case 'absent':
       return `${location} is not there yet; it can be made`;
     case 'held':
-      return `${location} is in use by a running exporter; its status page and metrics tell more`;
+      return `${location} is in use by a running exporter; "journal stats" asks it what it holds`;
     case 'unusable':
       return `${location} cannot be used, see below`;
     case 'readable': {

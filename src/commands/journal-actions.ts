@@ -16,7 +16,7 @@ import type { Verification } from '../journal/sqlite-verify.ts';
 import { escapeControls } from '../log.ts';
 import { enabledSignals } from '../telemetry/settings.ts';
 import { CommandFailed, exitCodes, type World } from './command.ts';
-import type { ChoiceOptions, ExportOptions, JournalOptions } from './journal.ts';
+import type { ChoiceOptions, ExportOptions, JsonOption } from './journal.ts';
 import { exportExceptions, idOf, isoTime, pages } from './journal-export.ts';
 import { bytes, count, json, table } from './text.ts';
 
@@ -26,7 +26,7 @@ interface Opened {
   bytesMax: number;
 }
 
-export async function stats(options: JournalOptions, world: World): Promise<void> {
+export async function stats(options: JsonOption, world: World): Promise<void> {
   const opened = open(world);
   const summary = await opened.access.summary();
   world.writeOut(
@@ -34,7 +34,7 @@ export async function stats(options: JournalOptions, world: World): Promise<void
   );
 }
 
-export async function verify(options: JournalOptions, world: World): Promise<void> {
+export async function verify(options: JsonOption, world: World): Promise<void> {
   const { access, path } = open(world);
   const verification = await access.verify();
   world.writeOut(
@@ -58,7 +58,7 @@ export async function exportAll(options: ExportOptions, world: World): Promise<v
   );
 }
 
-export async function list(options: JournalOptions, world: World): Promise<void> {
+export async function list(options: JsonOption, world: World): Promise<void> {
   const letters = (await allDeadLetters(open(world).access)).map(letter => ({
     id: idOf(letter),
     sequence: letter.sequence,

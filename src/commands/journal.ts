@@ -12,7 +12,7 @@ export const statsJson: JsonKeys = {
   bytes_file: 'on disk, free pages among them',
   bytes_log: 'of the write-ahead log',
   exceptions_counted: 'all that were ever counted',
-  exceptions_kept: 'identities that are kept: those of at least the last 24 hours',
+  exceptions_kept: 'those whose identity is kept, for 25 hours',
   exceptions_since: 'when the oldest of them was received',
   'totals[].sdk_app_id': 'as the label',
   'totals[].error_code': 'as the label',
@@ -95,7 +95,7 @@ const leftJson = {
 export const retryJson: JsonKeys = { 'retried[]': 'their IDs', ...leftJson };
 export const dropJson: JsonKeys = { 'dropped[]': 'their IDs', ...leftJson };
 
-export interface JournalOptions {
+export interface JsonOption {
   json?: true;
 }
 
@@ -106,7 +106,7 @@ export interface ExportOptions {
   limit?: number;
 }
 
-export interface ChoiceOptions extends JournalOptions {
+export interface ChoiceOptions extends JsonOption {
   all?: true;
   yes?: true;
 }
@@ -133,7 +133,7 @@ function statsCommand(world: World): Command {
     .description('Shows what the journal holds, and what waits in it.')
     .option('--json', 'print JSON')
     .addHelpText('after', examples('journal stats', "journal stats --json | jq '.undelivered'"))
-    .action(async (options: JournalOptions) => (await actions()).stats(options, world));
+    .action(async (options: JsonOption) => (await actions()).stats(options, world));
 }
 
 function verifyCommand(world: World): Command {
@@ -149,7 +149,7 @@ function verifyCommand(world: World): Command {
 It exits with 1 when anything is damaged.
 `,
     )
-    .action(async (options: JournalOptions) => (await actions()).verify(options, world));
+    .action(async (options: JsonOption) => (await actions()).verify(options, world));
 }
 
 function exportCommand(world: World): Command {
@@ -190,7 +190,7 @@ function deadLettersCommand(world: World): Command {
         .description('Lists dead letters, the oldest first; as JSON with the trace ID of each.')
         .option('--json', 'print JSON')
         .addHelpText('after', examples('journal dead-letters list'))
-        .action(async (options: JournalOptions) => (await actions()).list(options, world)),
+        .action(async (options: JsonOption) => (await actions()).list(options, world)),
     )
     .addCommand(
       withChoice(new Command('retry'))

@@ -174,7 +174,7 @@ check('says that a running exporter holds the journal, and that this is fine', a
   assert.equal([code, ok, warnings], [0, true, []]);
   assert.equal([found.state, found.exceptions], ['held', null]);
   const { out } = await runCommand(['check'], { env, columns: 200 });
-  assert.match(out, 'is in use by a running exporter; its status page and metrics tell more');
+  assert.match(out, 'is in use by a running exporter; "journal stats" asks it what it holds');
 });
 
 check('says what a journal holds whose exporter is stopped', async () => {
