@@ -1,9 +1,6 @@
 /** After a start: reads back from the journal what failed in the hour before it, without holding up callbacks. */
-import type { Inquiry } from '../journal/journal.ts';
+import { type Inquiry, pageRowsMax } from '../journal/journal.ts';
 import { type Activity, windowMinutes } from './activity.ts';
-
-/** About 2 ms of the journal's thread; a batch of callbacks waits that long at most. */
-const pageExceptions = 500;
 
 /** So many times as long as a page took is left to others. An hour at 600 a second is then back after a minute. */
 const restFactor = 4;
@@ -33,7 +30,7 @@ export async function recall({
   let before = lastSequence + 1;
   for (;;) {
     const startedAt = performance.now();
-    const page = await journal.exceptions(before, pageExceptions);
+    const page = await journal.exceptions(before, pageRowsMax);
     signal.throwIfAborted();
     activity.recall(page, now());
     const anHourAgo = now() - windowMinutes * 60_000;

@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Activity } from '../../src/http/activity.ts';
 import { recall } from '../../src/http/recall.ts';
+import { pageRowsMax } from '../../src/journal/journal.ts';
 import { MemoryJournal } from '../../src/journal/memory.ts';
 import { newEntry } from '../journal/fixtures.ts';
 import { cleanUp, onCleanUp } from '../support/clean-up.ts';
@@ -79,17 +80,12 @@ recalling('reads page by page back to an hour, and rests after each', async () =
   await recall(number);
   const { exceptions, since, latest } = activity.view(now);
   assert.equal([exceptions, since, latest.length], [1_150, firstMinute, 50]);
-  // 500 are 450 and 50 of the 700; the third has the rest, and shows that nothing else is to come; the fourth proves it.
+  // Four pages and part of a fifth are of the hour; the sixth proves that nothing else is to come.
   assert.equal(
-    pages.map(({ before, found }) => [before, found]),
-    [
-      [number + 1, 500],
-      [number - 499, 500],
-      [number - 999, 500],
-      [number - 1_499, 500],
-    ],
+    pages.map(({ before, limit, found }) => [before, limit, found]),
+    [0, 1, 2, 3, 4, 5].map(page => [number + 1 - page * pageRowsMax, pageRowsMax, pageRowsMax]),
   );
-  assert.is(rests.length, 3);
+  assert.is(rests.length, 5);
   assert.ok(rests.every(milliseconds => milliseconds > 0));
 });
 
