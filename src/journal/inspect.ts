@@ -15,6 +15,7 @@ import {
   damagedMessage,
   explainOpenError,
   JournalBusy,
+  logPath,
   readFormat,
 } from './sqlite-connection.ts';
 
@@ -68,7 +69,7 @@ export function inspectJournal(path: string): JournalInspection {
 }
 
 function readContents(file: string, path: string): JournalInspectionContents | 'held' {
-  const logBytes = bytesOf(`${file}-wal`);
+  const logBytes = bytesOf(logPath(file));
   let opened: ReturnType<typeof connectToRead> | undefined;
   try {
     // Without a log nothing is left to be read from anywhere else, and SQLite would make one to look into.

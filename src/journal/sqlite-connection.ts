@@ -4,6 +4,7 @@
  */
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   openSync,
   readFileSync,
@@ -108,9 +109,8 @@ export interface ReadConnection {
  * until it is closed. Throws `JournalBusy` at once where another process has it.
  */
 export function connectToRead(path: string): ReadConnection {
-  // SQLite keeps the log beside the file itself, whatever links lead to it.
   const file = realpathSync(path);
-  const [log, index] = [`${file}-wal`, `${file}-shm`];
+  const [log, index] = [logPath(file), `${file}-shm`];
   const [hadLog, hadIndex] = [bytesOf(log) !== null, bytesOf(index) !== null];
   let db: DatabaseSync | undefined;
   let isLocked = false;
@@ -149,7 +149,7 @@ export function connectToStill(path: string): ReadConnection {
  * synced for certain. Only the connection that holds the lock can have the log open.
  */
 export function writeLogAnew(databasePath: string): void {
-  const path = `${databasePath}-wal`;
+  const path = logPath(databasePath);
   if (bytesOf(path) === null) return;
   try {
     const log = openSync(path, 'r+');
@@ -163,6 +163,11 @@ export function writeLogAnew(databasePath: string): void {
   } catch (error) {
     throw new JournalUnusable(`${path} cannot be made durable (${(error as Error).message})`);
   }
+}
+
+/** SQLite keeps the log beside the file itself, whatever links lead to it. */
+export function logPath(path: string): string {
+  return `${existsSync(path) ? realpathSync(path) : path}-wal`;
 }
 
 /** `null` where there is no such file. */

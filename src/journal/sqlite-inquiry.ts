@@ -15,7 +15,7 @@ import type {
   UndeliveredRecord,
 } from './journal.ts';
 import { type Cursor, crcOfWaiver, readCursors, waived, wholeRecord } from './sqlite-checks.ts';
-import { bytesOf, labelColumns, schemaVersion } from './sqlite-connection.ts';
+import { bytesOf, labelColumns, logPath, schemaVersion } from './sqlite-connection.ts';
 
 /** A page ends with the record that passes this, whatever its rows: one may have 256 KiB. */
 const pageCharsMax = 256 * 1024;
@@ -171,7 +171,7 @@ export class SqliteInquiry {
 
   #bytes(): JournalSummary['bytes'] {
     const { pages, free, size } = this.#statements.pages.get() as Record<string, number>;
-    const log = bytesOf(`${this.#path}-wal`) ?? 0;
+    const log = bytesOf(logPath(this.#path)) ?? 0;
     return { inUse: (pages! - free!) * size! + log, file: bytesOf(this.#path) ?? 0, log };
   }
 }

@@ -19,7 +19,7 @@
  * What is looked at then: sqlite-checks.ts. What people ask it: sqlite-inquiry.ts.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
@@ -64,6 +64,7 @@ import {
   isDiskFull,
   labelColumns,
   logPagesMax,
+  logPath,
   pageBytes,
   pragma,
   writeLogAnew,
@@ -179,7 +180,7 @@ export class SqliteStore {
       const problem = checkIntegrity(this.#db, this.#path);
       if (problem !== null) this.#options.report({ type: 'reindexed', problem });
       const key = this.#createOrRead();
-      syncDirectory(dirname(this.#path));
+      syncDirectory(dirname(realpathSync(this.#path)));
       const totals = this.#readTotals();
       this.#readPositions();
       this.#checkCursors();
@@ -376,7 +377,7 @@ export class SqliteStore {
     try {
       pragma(this.#db, 'wal_autocheckpoint=0');
       const { log, checkpointed } = this.#db.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()!;
-      if (log !== checkpointed) throw new Error(`${this.#path}-wal cannot be written back`);
+      if (log !== checkpointed) throw new Error(`${logPath(this.#path)} cannot be written back`);
     } catch (error) {
       this.endStill();
       throw error;
@@ -400,7 +401,7 @@ export class SqliteStore {
 
   /** A log of twice its size is written back in one go, and whoever reads the file has to begin again. */
   limitStill(): void {
-    const logBytes = bytesOf(`${this.#path}-wal`) ?? 0;
+    const logBytes = bytesOf(logPath(this.#path)) ?? 0;
     if (this.#isStill && logBytes > 2 * logPagesMax(this.#options.bytesMax) * pageBytes) this.endStill();
   }
 
@@ -754,7 +755,7 @@ export class SqliteStore {
       free: number;
       size: number;
     };
-    return (pages - free) * size + (bytesOf(`${this.#path}-wal`) ?? 0);
+    return (pages - free) * size + (bytesOf(logPath(this.#path)) ?? 0);
   }
 }
 

@@ -1,5 +1,13 @@
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DatabaseSync, StatementSync } from 'node:sqlite';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,7 +18,7 @@ import type {
   JournalReport,
 } from '../../src/journal/journal.ts';
 import { JournalUnusable } from '../../src/journal/journal.ts';
-import { connectToStill } from '../../src/journal/sqlite-connection.ts';
+import { connectToStill, writeLogAnew } from '../../src/journal/sqlite-connection.ts';
 import { batchColumns, type PackedBatch, SqliteStore } from '../../src/journal/sqlite-store.ts';
 import { hourMs, newDirectory, newEntries, newEntry, newLabels } from './fixtures.ts';
 
@@ -135,6 +143,19 @@ sqlite('syncs every commit after the file was opened again, too', () => {
   assert.is(pragma('journal_mode'), 'wal');
   assert.is(pragma('synchronous'), 2);
   assert.is(pragma('locking_mode'), 'exclusive');
+});
+
+sqlite('writes the log anew of the file that a link leads to', () => {
+  mkdirSync(dirname(path));
+  writeFileSync(path, '');
+  const link = join(directory.path, 'link.db');
+  symlinkSync(path, link);
+  // What cannot be written anew tells that it was to be.
+  mkdirSync(`${path}-wal`);
+  assert.throws(
+    () => writeLogAnew(link),
+    (error: Error) => error instanceof JournalUnusable && error.message.includes(`${path}-wal`),
+  );
 });
 
 sqlite('makes its directory and files for its own user only', () => {
