@@ -8,6 +8,8 @@ import type { AppendOutcome } from '../../src/journal/journal.ts';
 import { SqliteJournal } from '../../src/journal/sqlite.ts';
 import { JournalWriter } from '../../src/journal/writer.ts';
 
+const scrapeBlockedMs = 150;
+
 const engines = {
   /** The log is synced before it is written back, and not with each commit; the check of the pragma is lied to. */
   'synchronous=NORMAL'() {
@@ -32,6 +34,45 @@ const engines = {
       if (remembered.has(entry.identity)) return 'duplicate';
       remembered.add(entry.identity);
       return append.call(this, entry, answerBy);
+    };
+  },
+  'drops one of those put aside'() {
+    const { append } = SqliteJournal.prototype;
+    let hasFailed = false;
+    SqliteJournal.prototype.append = async function (this: SqliteJournal, entries) {
+      const dropped = hasFailed ? 1 : 0;
+      try {
+        const outcomes = await append.call(this, entries.slice(dropped));
+        hasFailed = false;
+        return [...Array<AppendOutcome>(dropped).fill('new'), ...outcomes];
+      } catch (error) {
+        hasFailed = true;
+        throw error;
+      }
+    };
+  },
+  'takes what it cannot look up for a duplicate'() {
+    const { known } = SqliteJournal.prototype;
+    SqliteJournal.prototype.known = function (this: SqliteJournal, identities) {
+      return known.call(this, identities).catch(() => identities.map(() => true));
+    };
+  },
+  'looks nothing up'() {
+    SqliteJournal.prototype.known = async identities => identities.map(() => false);
+  },
+  /** In the thread of scrapes. */
+  'makes scrapes wait for the disk'() {
+    const { append } = SqliteJournal.prototype;
+    SqliteJournal.prototype.append = function (this: SqliteJournal, entries) {
+      const stored = append.call(this, entries);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, scrapeBlockedMs);
+      return stored;
+    };
+  },
+  'answers when it is stored, however late'() {
+    const { append } = JournalWriter.prototype;
+    JournalWriter.prototype.append = function (entry) {
+      return append.call(this, entry, Number.POSITIVE_INFINITY);
     };
   },
 };

@@ -8,7 +8,16 @@
 import { cleanUp } from '../support/clean-up.ts';
 import { createRandom, newSeed } from '../support/random.ts';
 import { damageMany, damageRecord, summary } from './damage.ts';
-import { openingAgainFails, slowDisk, syncFailsForAWhile, syncFailsOnce, writesFail } from './disk-faults.ts';
+import {
+  complaint,
+  mistakes,
+  type Outcome,
+  openingAgainFails,
+  slowDisk,
+  syncFailsForAWhile,
+  syncFailsOnce,
+  writesFail,
+} from './disk-faults.ts';
 import { killAtOperations } from './kills.ts';
 import { killsAtOperations, powerLosses, record } from './power-loss.ts';
 
@@ -28,10 +37,11 @@ const mustFind = (count: string, found: string[]): Result => ({
   problems: found.length > 0 ? [] : ['was not caught'],
 });
 
-const answered = (result: { answered: number }): Result => ({
-  count: `${result.answered} answered`,
-  problems: [],
-});
+const answered = ({ answered, scrapeMsP99 }: Awaited<Outcome>): Result => {
+  const scrapes =
+    scrapeMsP99 === undefined ? '' : `, 99th percentile of scrapes ${Math.round(scrapeMsP99)} ms`;
+  return { count: `${answered} answered${scrapes}`, problems: [] };
+};
 
 const faults: Record<string, (seed: number) => Promise<Result>> = {
   async 'power loss'(seed) {
@@ -77,6 +87,13 @@ const faults: Record<string, (seed: number) => Promise<Result>> = {
 };
 for (const delayMs of [20, 100, 800, 2_500]) {
   faults[`slow disk, ${delayMs} ms more`] = async seed => answered(await slowDisk(seed, delayMs));
+}
+
+for (const mistake of mistakes) {
+  faults[`${mistake.fault}, an engine that ${mistake.engine} must be caught`] = async seed => {
+    const said = await complaint(mistake, seed);
+    return { count: `said "${said}"`, problems: mistake.message.test(said) ? [] : ['was not caught'] };
+  };
 }
 
 const words = process.argv.slice(2);

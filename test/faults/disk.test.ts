@@ -1,8 +1,11 @@
 /** A disk whose syncs and writes fail, that is slow, or full: made to by the shim, under a real exporter. */
 import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
 import { cleanUp } from '../support/clean-up.ts';
 import { newSeed } from '../support/random.ts';
 import {
+  complaint,
+  mistakes,
   type Outcome,
   openingAgainFails,
   slowDisk,
@@ -37,6 +40,15 @@ for (const [name, run] of Object.entries(cases)) {
     const seed = newSeed();
     const { answered } = await run(seed);
     console.log(`\n${name}: SEED=${seed}, ${answered} answered`);
+  });
+}
+
+for (const mistake of mistakes) {
+  const { fault, engine, message } = mistake;
+  disk(`${fault}: catches an engine that ${engine}`, async () => {
+    const seed = newSeed();
+    console.log(`\n${engine}: SEED=${seed}`);
+    assert.match(await complaint(mistake, seed), message);
   });
 }
 

@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../../package.json' with { type: 'json' };
 import { onCleanUp, temporaryDirectory } from './clean-up.ts';
@@ -15,6 +16,9 @@ import { sampleQuery, sampleSdkAppId } from './samples.ts';
 export const startFlags = packageJson.scripts.start.split(' ').filter(word => word.startsWith('--'));
 
 export const entryPoint = fileURLToPath(new URL('../../src/start.js', import.meta.url));
+
+/** How long after its last connection broke. */
+const exitWithinMs = 1_000;
 
 export interface ExporterOptions {
   /** Over a minimum of settings: ports of the system's choice, a journal in a directory of its own. `undefined` unsets. */
@@ -158,9 +162,14 @@ export class Exporter {
     return send(`${this.callbackUrl}?${query}`, { method: 'POST', ...options, body });
   }
 
-  /** Gets a page of the operator listener. */
-  get(path: string, headers: Record<string, string> = {}): Promise<Response> {
-    return send(`${this.operationsUrl}${path}`, { headers });
+  /** Gets a page of the operator listener. Rejects with what it said when it has ended instead. */
+  async get(path: string, headers: Record<string, string> = {}): Promise<Response> {
+    try {
+      return await send(`${this.operationsUrl}${path}`, { headers });
+    } catch (error) {
+      const exit = await Promise.race([this.exit, delay(exitWithinMs)]);
+      throw exit ? new Error(`the exporter has ended: ${this.stderr}`) : error;
+    }
   }
 
   /** A scrape in the text format, as a person sees it. */
