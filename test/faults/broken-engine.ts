@@ -4,9 +4,11 @@
  */
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Gauge } from 'prom-client';
 import type { AppendOutcome } from '../../src/journal/journal.ts';
 import { SqliteJournal } from '../../src/journal/sqlite.ts';
-import { JournalWriter } from '../../src/journal/writer.ts';
+import { JournalWriter, UnwrittenLimitReached } from '../../src/journal/writer.ts';
+import { metricTable } from '../../src/metrics/table.ts';
 
 const scrapeBlockedMs = 150;
 
@@ -49,6 +51,27 @@ const engines = {
         hasFailed = true;
         throw error;
       }
+    };
+  },
+  'says that it is up once one batch is written'() {
+    const { set } = Gauge.prototype;
+    let sayUp = () => {};
+    Gauge.prototype.set = function (this: Gauge & { name: string }, ...values: unknown[]) {
+      if (this.name === metricTable.journalUp.name) sayUp = () => set.call(this, 1);
+      set.apply(this, values as [number]);
+    };
+    const { append } = SqliteJournal.prototype;
+    SqliteJournal.prototype.append = async function (this: SqliteJournal, entries) {
+      const outcomes = await append.call(this, entries);
+      sayUp();
+      return outcomes;
+    };
+  },
+  'refuses instead of putting aside more'() {
+    const { append } = JournalWriter.prototype;
+    JournalWriter.prototype.append = async function (entry, answerBy) {
+      if (this.unwrittenCount > 0) throw new UnwrittenLimitReached();
+      return append.call(this, entry, answerBy);
     };
   },
   'takes what it cannot look up for a duplicate'() {

@@ -138,8 +138,8 @@ export async function syncFailsOnce(seed: number, rounds: number, engine?: Broke
 }
 
 /** Slow when it is back, so that what was put aside is not written by the next scrape. */
-export async function syncFailsForAWhile(seed: number, rounds: number): Outcome {
-  return failAndRecover(await start(seed, 0.2), rounds, {
+export async function syncFailsForAWhile(seed: number, rounds: number, engine?: BrokenEngine): Outcome {
+  return failAndRecover(await start(seed, 0.2, engine), rounds, {
     begin(shim) {
       shim.set('syncDelayUs', 0);
       shim.set('syncFailures', -1);
@@ -255,10 +255,22 @@ export const mistakes: Mistake[] = [
     message: /^1 of \d+ answered exceptions are (lost, after kill -9|counted twice, while it runs)/,
   },
   {
+    fault: 'sync fails for a while',
+    engine: 'says that it is up once one batch is written',
+    meet: (seed, engine) => syncFailsForAWhile(seed, 1, engine),
+    message: /^journal_up is 1, and \d+ exceptions are in memory only/,
+  },
+  {
     fault: 'opening again fails',
     engine: 'takes what it cannot look up for a duplicate',
     meet: (seed, engine) => openingAgainFails(seed, 1, engine),
     message: /^\d+ of \d+ answered exceptions are lost, while it runs/,
+  },
+  {
+    fault: 'writes fail',
+    engine: 'refuses instead of putting aside more',
+    meet: (seed, engine) => writesFail(seed, 1, 'EIO', engine),
+    message: /^no callback was refused/,
   },
   {
     fault: 'disk full',
@@ -275,7 +287,7 @@ export const mistakes: Mistake[] = [
   {
     fault: 'slow disk',
     engine: 'answers when it is stored, however late',
-    meet: (seed, engine) => slowDisk(seed, 2_500, engine),
+    meet: (seed, engine) => slowDisk(seed, 1_500, engine),
     message: /^an answer took \d+ ms/,
   },
 ];
