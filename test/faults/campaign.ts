@@ -1,6 +1,6 @@
 /**
  * The long form of every fault, and of what the checks must catch: a line for each, with its count, its seed and what
- * came of it. About six minutes on two cores.
+ * came of it. About three minutes on two cores.
  *
  *     npm run faults                    all of them
  *     SEED=7 npm run faults -- power    those whose name holds the word, with this seed
