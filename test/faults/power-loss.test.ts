@@ -41,8 +41,9 @@ power('catches an engine with synchronous=NORMAL', async () => {
   const normal = await record(seed, 'synchronous=NORMAL');
   const problems = powerLosses(normal, images, seed);
   console.log(`\nsynchronous=NORMAL: SEED=${seed}, ${problems.length} of ${images} images with problems`);
-  assert.ok(problems.length > images / 4);
-  assert.match(problems[0]!, /answered exceptions are lost/);
+  // The others are journals that are damaged, not only short.
+  const losses = problems.filter(problem => problem.includes('answered exceptions are lost'));
+  assert.ok(losses.length > images / 4);
   assert.equal(
     killsAtOperations(normal, 8, createRandom(seed)),
     [],
