@@ -127,8 +127,8 @@ export interface Outbox {
   /** Resolves as soon as there is a row above `after`. */
   waitBeyond(after: number): Promise<void>;
   /**
-   * Moves a signal's cursor to `upTo`; rows that every enabled signal is past leave the outbox. An acknowledgement
-   * lost in a crash means delivery again, never loss.
+   * Moves a signal's cursor to `upTo`, a row that was read; rows that every enabled signal is past leave the outbox. An
+   * acknowledgement lost in a crash means delivery again, never loss.
    */
   acknowledge(signal: Signal, upTo: number): Promise<void>;
   /**
@@ -238,6 +238,12 @@ export interface Inquiry {
 }
 
 export interface Journal extends Outbox, Inquiry {
+  /**
+   * Other exporters append to it, too. Which of them stored an exception first is known only once it is stored: what is
+   * put aside counts when it is written, and not before. An append that is repeated after its answer was lost tells as
+   * new what it had stored.
+   */
+  readonly isShared?: true;
   /** Creates what is missing, recovers, and reads what must be known at start. Called once, before all else. */
   open(recentSince: number): Promise<JournalContents>;
   /**

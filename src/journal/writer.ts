@@ -5,6 +5,10 @@
  * A batch is whatever came while the last one was being made durable, so that one sync serves many callbacks and
  * their answers leave together. When an append fails, the journal counts as down: exceptions are put aside in memory,
  * bounded, and count as stored; what was put aside is written once the journal takes it again (invariant 1).
+ *
+ * In a journal that others share, what was put aside counts only when it is written: the same exception may have come to
+ * another exporter, and only the journal can tell whose it is. So the sum over exporters is never too high, and no counter
+ * shows what a restart would not find again.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AppendOutcome, Journal, JournalEntry } from './journal.ts';
@@ -33,7 +37,7 @@ export type WriterReport =
   | { type: 'unwritten'; count: number };
 
 export interface WriterOptions<Entry extends JournalEntry> {
-  journal: Pick<Journal, 'append' | 'known'>;
+  journal: Pick<Journal, 'append' | 'known' | 'isShared'>;
   /** Called for each new exception once it is stored, before its `append` resolves, and also after it was late. */
   onNew: (entry: Entry) => void;
   report: (report: WriterReport) => void;
@@ -55,7 +59,7 @@ interface Waiting<Entry> {
 }
 
 export class JournalWriter<Entry extends JournalEntry> {
-  readonly #journal: Pick<Journal, 'append' | 'known'>;
+  readonly #journal: Pick<Journal, 'append' | 'known' | 'isShared'>;
   readonly #onNew: (entry: Entry) => void;
   readonly #report: (report: WriterReport) => void;
   readonly #unwrittenMax: number;
@@ -199,18 +203,18 @@ export class JournalWriter<Entry extends JournalEntry> {
   }
 
   async #putAside(batch: Waiting<Entry>[]): Promise<void> {
-    const known = await this.#journal
-      .known(batch.map(({ entry }) => entry.identity))
-      // A journal that cannot even be read: what it holds is unknown, and an exception more is better than one less.
-      .catch(() => batch.map(() => false));
+    const { isShared } = this.#journal;
+    // What counts when it is written need not be known before, from a database that may take its time to fail.
+    const known = isShared ? [] : await this.#known(batch);
     for (const [index, waiting] of batch.entries()) {
-      const { entry, reject } = waiting;
+      const { entry, reject, resolve } = waiting;
       if (known[index] || this.#unwritten.has(entry.identity)) this.#settle(waiting, 'duplicate');
       else if (this.#isDrained || this.#unwritten.size >= this.#unwrittenMax)
         reject(new UnwrittenLimitReached());
       else {
         this.#unwritten.set(entry.identity, entry);
-        this.#settle(waiting, 'new');
+        if (isShared) resolve('new');
+        else this.#settle(waiting, 'new');
       }
     }
     this.#report({ type: 'unwritten', count: this.#unwritten.size });
@@ -218,16 +222,29 @@ export class JournalWriter<Entry extends JournalEntry> {
     if (this.#unwritten.size > 0 && this.#retry === undefined && !this.#isRetryDue) this.#armRetry();
   }
 
+  #known(batch: Waiting<Entry>[]): Promise<boolean[]> {
+    return (
+      this.#journal
+        .known(batch.map(({ entry }) => entry.identity))
+        // A journal that cannot even be read: what it holds is unknown, and an exception more is better than one less.
+        .catch(() => batch.map(() => false))
+    );
+  }
+
   /** One batch of what was put aside. Some of it may be stored already, after a failed sync: that changes nothing. */
   async #writeUnwritten(): Promise<void> {
     this.#isRetryDue = false;
     const entries = [...this.#unwritten.values().take(batchMax)];
+    let outcomes: AppendOutcome[];
     try {
-      await this.#append(entries);
+      outcomes = await this.#append(entries);
     } catch {
       return;
     }
-    for (const { identity } of entries) this.#unwritten.delete(identity);
+    for (const [index, entry] of entries.entries()) {
+      this.#unwritten.delete(entry.identity);
+      if (this.#journal.isShared && outcomes[index] === 'new') this.#onNew(entry);
+    }
     this.#report({ type: 'unwritten', count: this.#unwritten.size });
     this.#isRetryDue = this.#unwritten.size > 0;
     this.#reportIfUp();

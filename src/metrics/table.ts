@@ -174,7 +174,7 @@ export const metricTable = {
   journalUnwritten: {
     name: 'tencent_chat_journal_unwritten_events',
     type: 'gauge',
-    help: 'Exceptions that were counted but are held in memory until the journal can be written.',
+    help: 'Exceptions that were answered but are held in memory until the journal can be written.',
     labels: [],
   },
   telemetryDelivered: {

@@ -8,7 +8,8 @@ import { JournalWriter, UnwrittenLimitReached, type WriterReport } from '../../s
 import { identityOf, newEntries, newEntry } from './fixtures.ts';
 
 /** A journal whose disk is in the test's hand. */
-class FakeJournal implements Pick<Journal, 'append' | 'known'> {
+class FakeJournal implements Pick<Journal, 'append' | 'known' | 'isShared'> {
+  isShared?: true;
   readonly stored = new Set<string>();
   readonly batches: string[][] = [];
   isBroken = false;
@@ -490,5 +491,32 @@ writerSuite(
     assert.equal(counted, []);
   },
 );
+
+writerSuite('what is put aside counts when it is written, in a journal that others share', async () => {
+  const { journal, append, counted, reported, writer } = setUp();
+  journal.isShared = true;
+  journal.isBroken = true;
+  assert.is(await append(newEntry(1)), 'new');
+  assert.is(await append(newEntry(2)), 'new');
+  assert.is(await append(newEntry(1)), 'duplicate');
+  assert.equal(counted, []);
+  assert.is(writer.unwrittenCount, 2);
+  // Another exporter was first with the second one.
+  journal.stored.add(identityOf(2));
+  journal.isBroken = false;
+  await reported('up');
+  assert.equal(counted, identities(1, 1));
+  assert.is(await append(newEntry(3)), 'new');
+  assert.equal(counted, [identityOf(1), identityOf(3)]);
+});
+
+writerSuite('a shared journal that fails is not asked what it knows', async () => {
+  const { journal, append, counted } = setUp();
+  journal.isShared = true;
+  journal.isBroken = true;
+  journal.isReadHeld = true;
+  assert.is(await append(newEntry(1)), 'new');
+  assert.equal(counted, []);
+});
 
 writerSuite.run();
