@@ -6,13 +6,18 @@
 import { hostname } from 'node:os';
 import type { CallbackToken } from './callback/authenticate.ts';
 import { runbooksUrlDefault } from './guidance.ts';
+import { parsePostgresUrl } from './journal/postgres-url.ts';
 import { logLevels } from './log.ts';
 
 export interface Address {
   host: string;
   port: number;
 }
-export type JournalLocation = { engine: 'sqlite'; path: string } | { engine: 'memory' };
+export type JournalLocation =
+  | { engine: 'sqlite'; path: string }
+  /** May hold a password. */
+  | { engine: 'postgres'; url: string }
+  | { engine: 'memory' };
 
 export interface Config {
   sdkAppIds: string[];
@@ -102,8 +107,9 @@ export const settings = {
   journal: {
     name: 'JOURNAL',
     default: 'sqlite:./data/journal.db',
-    expects: '`sqlite:PATH` or `memory:`',
-    meaning: 'where exceptions are made durable: `sqlite:PATH`, or `memory:` (no durability, for trials)',
+    expects: '`sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=…` or `memory:`',
+    meaning:
+      'where exceptions are made durable: `sqlite:PATH`, `postgres://…` (for several exporters), or `memory:` (no durability, for trials)',
     isSecret: true,
     parse: parseJournal,
   },
@@ -149,7 +155,8 @@ export const settings = {
     default: hostname,
     defaultText: 'the host name',
     expects: 'a name of up to 200 characters',
-    meaning: "this replica's name: `service.instance.id` in telemetry",
+    meaning:
+      "this replica's name: `service.instance.id` in telemetry, and whose totals it counts on in a journal that several share",
     parse: text => (text.length <= 200 ? text : undefined),
   },
   traceUrlTemplate: {
@@ -348,6 +355,7 @@ function parseAddress(text: string): Address | undefined {
 
 function parseJournal(text: string): JournalLocation | undefined {
   if (text === 'memory:') return { engine: 'memory' };
+  if (parsePostgresUrl(text) !== null) return { engine: 'postgres', url: text };
   const path = /^sqlite:(.+)$/.exec(text)?.[1];
   return path === undefined || path === ':memory:' ? undefined : { engine: 'sqlite', path };
 }

@@ -18,6 +18,8 @@ import { Rejections } from './http/rejections.ts';
 import type { CallbacksStatus, Status } from './http/status.ts';
 import type { Journal, JournalOptions } from './journal/journal.ts';
 import { MemoryJournal } from './journal/memory.ts';
+import { PostgresJournal } from './journal/postgres.ts';
+import { shownPostgresUrl } from './journal/postgres-url.ts';
 import { SqliteJournal } from './journal/sqlite.ts';
 import { JournalWriter } from './journal/writer.ts';
 import type { Log } from './log.ts';
@@ -87,7 +89,7 @@ export async function openExporter({
   const tally = new CallbackTally();
 
   // Journal: open, and take over what it knows.
-  const journal = createJournal(config.journal, {
+  const journal = createJournal(config, {
     signals,
     bytesMax: config.journalMaxBytes,
     now: Date.now,
@@ -102,9 +104,11 @@ export async function openExporter({
   });
   metrics.restore(contents.totals, contents.recent);
   metrics.journalUp(true);
-  // A row that cannot be read is no reason not to start.
-  const [lastStored] = await journal.exceptions(Number.POSITIVE_INFINITY, 1).catch(() => []);
-  let lastExceptionAt: number | null = lastStored?.receivedAt ?? null;
+  // A row that cannot be read is no reason not to start. In a shared journal it may be another exporter's.
+  const [lastStored] = journal.isShared
+    ? []
+    : await journal.exceptions(Number.POSITIVE_INFINITY, 1).catch(() => []);
+  let lastExceptionAt = lastStored?.receivedAt ?? contents.recent.at(-1)?.receivedAt ?? null;
   const writer = new JournalWriter<CountedEntry>({
     journal,
     onNew(entry) {
@@ -154,8 +158,9 @@ export async function openExporter({
   return { receiver, metrics, status, recall: recallActivity, announce, close };
 
   async function recallActivity(): Promise<void> {
-    // A journal in memory knows nothing of the time before, where one on disk may know that there was nothing.
-    if (config.journal.engine === 'memory') return;
+    // A journal in memory knows nothing of the time before, where one on disk may know that there was nothing. One that
+    // is shared does not tell what this exporter stored from what the others did.
+    if (config.journal.engine === 'memory' || journal.isShared) return;
     try {
       await recall({
         activity,
@@ -194,7 +199,7 @@ export async function openExporter({
     const total = contents.totals.reduce((sum, { count }) => sum + count, 0);
     if (config.journal.engine === 'memory')
       log.warn('the journal is in memory: a restart forgets every exception');
-    else log.info(`the journal is ${config.journal.path}`, { exceptions: total });
+    else log.info(`the journal is ${locationText(config.journal)}`, { exceptions: total });
     if (signals.length > 0) log.info(`telemetry is delivered: ${signals.join(' and ')}`);
     else log.info('telemetry is not delivered: OTEL_EXPORTER_OTLP_ENDPOINT is not set');
   }
@@ -233,12 +238,24 @@ export async function openExporter({
   }
 }
 
-function createJournal(location: JournalLocation, options: JournalOptions): Journal {
-  return location.engine === 'memory'
-    ? new MemoryJournal(options)
-    : new SqliteJournal(location.path, options);
+function createJournal({ journal, replica }: Config, options: JournalOptions): Journal {
+  switch (journal.engine) {
+    case 'memory':
+      return new MemoryJournal(options);
+    case 'sqlite':
+      return new SqliteJournal(journal.path, options);
+    case 'postgres':
+      return new PostgresJournal({ ...options, url: journal.url, replica });
+  }
 }
 
-function locationText(location: JournalLocation): string {
-  return location.engine === 'memory' ? 'memory:' : location.path;
+function locationText(journal: JournalLocation): string {
+  switch (journal.engine) {
+    case 'memory':
+      return 'memory:';
+    case 'sqlite':
+      return journal.path;
+    case 'postgres':
+      return shownPostgresUrl(journal.url);
+  }
 }

@@ -124,6 +124,13 @@ const taken: { name: string; env: NodeJS.ProcessEnv; config: Partial<Config> }[]
   { name: 'a path', env: { CALLBACK_PATH: '/tencent/x' }, config: { callbackPath: '/tencent/x' } },
   { name: 'memory:', env: { JOURNAL: 'memory:' }, config: { journal: { engine: 'memory' } } },
   {
+    name: 'a database, password and all',
+    env: { JOURNAL: `postgres://app:${secret}@one,two:5433/journal?sslmode=require` },
+    config: {
+      journal: { engine: 'postgres', url: `postgres://app:${secret}@one,two:5433/journal?sslmode=require` },
+    },
+  },
+  {
     name: 'a SQLite path with a colon',
     env: { JOURNAL: 'sqlite:/var/lib/a:b.db' },
     config: { journal: { engine: 'sqlite', path: '/var/lib/a:b.db' } },
@@ -229,10 +236,11 @@ const mistakes: { name: string; env: NodeJS.ProcessEnv; problem: string }[] = [
     env: { CALLBACK_PATH: text },
     problem: `CALLBACK_PATH expects a path that begins with / and has no ? or #, got "${text}"`,
   })),
-  ...['./journal.db', 'sqlite:', 'sqlite::memory:', `postgres://user:${secret}@db/x`].map(text => ({
+  ...['./journal.db', 'sqlite:', 'sqlite::memory:', `postgres://user:${secret}@db`].map(text => ({
     name: `the journal ${text.replace(secret, '…')}`,
     env: { JOURNAL: text },
-    problem: 'JOURNAL expects `sqlite:PATH` or `memory:`, got something else (not shown)',
+    problem:
+      'JOURNAL expects `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=…` or `memory:`, got something else (not shown)',
   })),
   ...['1GB', '1048575', '-1', '1e9', '0x10000000'].map(text => ({
     name: `the size ${text}`,

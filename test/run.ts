@@ -4,8 +4,8 @@
  *     npm test                    all of them
  *     npm test -- journal parse   those whose path holds one of the words
  *
- * Ends with the line `N passed, N failed`. Debian's Prometheus and Alertmanager, Chromium, nginx, openssl, systemd and gcc
- * are installed when they are missing and this is root.
+ * Ends with the line `N passed, N failed`. Debian's Prometheus and Alertmanager, PostgreSQL, Chromium, nginx, openssl, systemd
+ * and gcc are installed when they are missing and this is root.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -81,6 +81,10 @@ function requireTools(): void {
     { packages: ['openssl'], isThere: () => runs('openssl', ['version']) },
     { packages: ['systemd'], isThere: () => runs('systemd-analyze', ['--version']) },
     { packages: ['chromium'], isThere: () => runs('chromium', ['--version']) },
+    {
+      packages: ['postgresql'],
+      isThere: () => globSync('/usr/lib/postgresql/*/bin/postgres').length > 0,
+    },
     {
       packages: ['gcc', 'libc6-dev'],
       isThere: () => runs('gcc', ['-xc', '-fsyntax-only', '-'], '#include <dlfcn.h>\n'),

@@ -69,6 +69,7 @@ const packageImporters: Record<string, string[]> = {
   'koa-bodyparser': ['src/http'],
   '@koa/router': ['src/http'],
   'node:sqlite': ['src/journal'],
+  pg: ['src/journal'],
   '@grafana/': ['src/grafana'],
   yaml: ['src/grafana'],
 };

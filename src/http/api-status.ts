@@ -49,7 +49,7 @@ export const statusFields: Record<string, [type: FieldType, meaning: string]> = 
   'callbacks.duplicate': ['integer', 'callbacks since the start'],
   'callbacks.ignored': ['integer', 'callbacks since the start'],
   'callbacks.rejected': ['integer', 'callbacks since the start'],
-  'journal.location': ['string', 'its file, or `memory:`'],
+  'journal.location': ['string', 'its file, `postgres://…` without password, or `memory:`'],
   'journal.is_up': ['boolean', 'whether it can be written'],
   'journal.down_since': ['time or null', ''],
   'journal.unwritten_exceptions': ['integer', 'held in memory only'],

@@ -70,7 +70,7 @@ function checkJournal({ journal, now }: Status): Finding {
       state: 'failing',
       says: 'The journal cannot be written.',
       remedy:
-        'Do not restart the exporter: what it holds in memory would be lost. Make room on the disk, or make it writable; the journal is then written again by itself.',
+        'Do not restart the exporter: what it holds in memory would be lost. Make room on the disk and make it writable, or mend the database and the way to it; the journal is then written again by itself.',
       runbook: 'TencentChatJournalDown',
     };
   }

@@ -123,7 +123,9 @@ const figures: Record<Check['name'], (status: Status) => HtmlValue> = {
         `${counted(stats.events, 'exception', 'exceptions')}, each for ${identityRetentionHours} h`,
       ),
       figure('Size', html`${size(stats.bytes)} of ${size(bytesMax)}`),
-      isDurable ? figure('File', html`<bdi>${location}</bdi>`) : null,
+      isDurable
+        ? figure(location.startsWith('postgres:') ? 'Database' : 'File', html`<bdi>${location}</bdi>`)
+        : null,
     ];
   },
 

@@ -12,6 +12,10 @@ export class Waiters {
     return new Promise(resolve => this.#waiting.push({ after, resolve }));
   }
 
+  get isAnyone(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** To be called when rows were added. */
   wake(): void {
     const waiting = this.#waiting;

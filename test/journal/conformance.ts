@@ -619,6 +619,7 @@ export const checks: Check[] = [
     async run({ open }) {
       const first = await open();
       await first.append(newEntries(1, 4));
+      await first.read(0, plenty);
       await first.acknowledge('traces', 4);
       await first.acknowledge('logs', 1);
       await first.close();
@@ -636,6 +637,7 @@ export const checks: Check[] = [
     async run({ open }) {
       const first = await open({ signals: ['traces'] });
       await first.append(newEntries(1, 3));
+      await first.read(0, plenty);
       await first.acknowledge('traces', 2);
       await first.close();
       const second = await open({ signals: ['traces'] });
@@ -651,6 +653,7 @@ export const checks: Check[] = [
       const journal = await open();
       await journal.append(newEntries(1, 3));
       assert.equal(await journal.cursors(), { traces: 0, logs: 0 });
+      await journal.read(0, plenty);
       await journal.acknowledge('traces', 2);
       assert.equal(await journal.cursors(), { traces: 2, logs: 0 });
       await journal.acknowledge('logs', 1);
@@ -663,6 +666,7 @@ export const checks: Check[] = [
     async run({ open }) {
       const journal = await open();
       await journal.append(newEntries(1, 3));
+      await journal.read(0, plenty);
       await journal.acknowledge('traces', 3);
       await journal.acknowledge('traces', 1);
       assert.equal(await journal.cursors(), { traces: 3, logs: 0 });
@@ -687,6 +691,7 @@ export const checks: Check[] = [
     async run({ open }) {
       const first = await open();
       await first.append(newEntries(1, 3));
+      await first.read(0, plenty);
       for (const signal of signals) await first.acknowledge(signal, 3);
       await first.close();
       const second = await open();
@@ -757,6 +762,7 @@ export const checks: Check[] = [
     async run({ open, damageOutboxRow }) {
       const first = await open();
       await first.append(newEntries(1, 4));
+      await first.read(0, plenty);
       await first.acknowledge('traces', 2);
       await first.close();
       damageOutboxRow(2);
@@ -780,6 +786,7 @@ export const checks: Check[] = [
     async run({ open, damageOutboxRow }) {
       const first = await open();
       await first.append(newEntries(1, 2));
+      await first.read(0, plenty);
       await first.close();
       damageOutboxRow(2);
       const second = await open();
@@ -811,6 +818,7 @@ export const checks: Check[] = [
       const count = 6_600;
       const record = `["${'x'.repeat(4_000)}"]`;
       await journal.append(newEntries(1, 500, { record }));
+      await journal.read(0, plenty);
       await journal.acknowledge('traces', 200);
       for (let start = 501; start <= count; start += 1_000) {
         await journal.append(newEntries(start, Math.min(start + 999, count), { record }));
@@ -887,6 +895,7 @@ export const checks: Check[] = [
         },
       );
       assert.ok(stats.bytes > 0);
+      await journal.read(0, plenty);
       for (const signal of signals) await journal.acknowledge(signal, 1);
       assert.equal(
         { ...(await journal.reported('stats')).stats, bytes: 0 },

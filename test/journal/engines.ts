@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Journal, JournalOptions, JournalReport } from '../../src/journal/journal.ts';
 import { MemoryJournal } from '../../src/journal/memory.ts';
+import { PostgresJournal } from '../../src/journal/postgres.ts';
 import { SqliteJournal } from '../../src/journal/sqlite.ts';
+import type { Postgres } from '../support/postgres.ts';
 import type { Check, OpenedJournal, OpenOptions } from './conformance.ts';
 import { newDirectory } from './fixtures.ts';
 
@@ -14,8 +16,41 @@ export const sqlite: Engine = (directory, options) => new SqliteJournal(pathIn(d
 
 export const memory: Engine = (_directory, options) => new MemoryJournal(options);
 
+export interface PostgresEngine {
+  engine: Engine;
+  damageOutboxRow: (directory: string, sequence: number) => void;
+}
+
+/** For each directory a database of its own. */
+export function inPostgres(server: Postgres, Journal = PostgresJournal): PostgresEngine {
+  const databases = new Map<string, string>();
+  const databaseOf = (directory: string): string => {
+    if (!databases.has(directory)) {
+      const name = `journal${databases.size + 1}`;
+      server.querySync(`CREATE DATABASE ${name}`, 'postgres');
+      databases.set(directory, name);
+    }
+    return databases.get(directory)!;
+  };
+  return {
+    engine: (directory, options) =>
+      new Journal({ ...options, url: server.url(databaseOf(directory)), replica: 'one' }),
+    damageOutboxRow: (directory, sequence) =>
+      server.querySync(
+        `UPDATE tencent_chat.outbox
+         SET records = set_byte(records, (SELECT sum(length) FROM unnest(lengths[:${sequence} - first_sequence + 1]) AS length)::integer - 1, 33)
+         WHERE first_sequence <= ${sequence} AND ${sequence} < first_sequence + count`,
+        databaseOf(directory),
+      ),
+  };
+}
+
 /** Runs one check against a new journal of the engine, and leaves nothing open. */
-export async function runCheck(check: Check, engine: Engine): Promise<void> {
+export async function runCheck(
+  check: Check,
+  engine: Engine,
+  damage: PostgresEngine['damageOutboxRow'] = (path, sequence) => damageOutboxRow(pathIn(path), sequence),
+): Promise<void> {
   const directory = newDirectory();
   let journal: OpenedJournal | undefined;
   try {
@@ -24,7 +59,7 @@ export async function runCheck(check: Check, engine: Engine): Promise<void> {
         journal = await open(engine, directory.path, options);
         return journal;
       },
-      damageOutboxRow: sequence => damageOutboxRow(pathIn(directory.path), sequence),
+      damageOutboxRow: sequence => damage(directory.path, sequence),
     });
   } finally {
     await journal?.close().catch(() => {});
