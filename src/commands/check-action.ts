@@ -12,6 +12,8 @@ import {
 } from '../config.ts';
 import { inspectJournal, type JournalInspection } from '../journal/inspect.ts';
 import type { Signal } from '../journal/journal.ts';
+import { inspectPostgres } from '../journal/postgres-inspect.ts';
+import { shownPostgresUrl } from '../journal/postgres-url.ts';
 import { escapeControls } from '../log.ts';
 import { enabledSignals, endpointOf, protocolOf, telemetryProblems } from '../telemetry/settings.ts';
 import type { CheckOptions } from './check.ts';
@@ -58,7 +60,7 @@ export async function check(options: CheckOptions, world: World): Promise<void> 
     throw loaded;
   }
   const { config, env } = loaded;
-  const inspection = config.journal.engine === 'sqlite' ? inspectJournal(config.journal.path) : null;
+  const inspection = await inspect(config.journal);
   const telemetry = await Promise.all(enabledSignals(env).map(signal => probe(env, signal)));
   const report: Report = {
     settings: settingsInEffect(world.env, config, env),
@@ -141,7 +143,26 @@ function addressText({ host, port }: Address): string {
 }
 
 function locationText(location: JournalLocation): string {
-  return location.engine === 'memory' ? 'memory:' : `sqlite:${location.path}`;
+  switch (location.engine) {
+    case 'memory':
+      return 'memory:';
+    case 'sqlite':
+      return `sqlite:${location.path}`;
+    case 'postgres':
+      return shownPostgresUrl(location.url);
+  }
+}
+
+/** `null`: there is nothing to look at. */
+async function inspect(location: JournalLocation): Promise<JournalInspection | null> {
+  switch (location.engine) {
+    case 'memory':
+      return null;
+    case 'sqlite':
+      return inspectJournal(location.path);
+    case 'postgres':
+      return inspectPostgres(location.url);
+  }
 }
 
 function endpointText(name: string, value: string): string {

@@ -21,7 +21,7 @@ import {
 
 export interface JournalInspection {
   /**
-   * `absent`: not made yet; `held`: by a running exporter, which alone can read it; `readable`: see `contents`;
+   * `absent`: not made yet; `held`: its file is, by a running exporter, which alone can read it; `readable`: see `contents`;
    * `unusable`: see `problem`.
    */
   state: 'absent' | 'held' | 'readable' | 'unusable';
@@ -39,7 +39,7 @@ export interface JournalInspectionContents {
   exceptions: number;
   undelivered: number;
   deadLetters: number;
-  /** Of the file and its log. */
+  /** Of the file and its log; of a database's tables. */
   bytes: number;
   /** An exporter was killed: what its log holds is taken over at the next start. */
   wasKilled: boolean;
