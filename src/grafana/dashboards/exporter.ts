@@ -92,7 +92,7 @@ export const exporter: Dashboard = {
           {
             title: 'Journal writable',
             description:
-              'Normal: yes, on every replica. If not, exceptions are counted and held in memory only: mend the disk or the database before the process ends.',
+              'Normal: yes, on every replica. If not, exceptions are held in memory only: mend the disk or the database before the process ends.',
             ...quarter,
           },
           {

@@ -180,7 +180,7 @@ and sum by (job) (increase(${delay}_count[5m])) > ${thresholds.delayCallbacks.va
       for: '1m',
       keepFiringFor: '5m',
       summary: 'The journal cannot be written, and exceptions are only held in memory.',
-      description: `${where} goes on counting from memory. A crash now loses what it holds.`,
+      description: `${where} goes on answering from memory. A crash now loses what it holds.`,
       dashboard: ofInstance,
       why: 'Over a minute, because an exporter on a failing disk may miss a scrape.',
     },
