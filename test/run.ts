@@ -13,6 +13,10 @@ import { join, relative } from 'node:path';
 
 /** No file takes a quarter of this; one that hangs is ended and counted as failed. */
 const fileTimeoutMs = 5 * 60_000;
+/** Files that run at a time: most wait, for answers, time-outs and processes, more than they work. */
+const filesAtOnce = 2;
+/** Those that judge how long something takes, or keep all cores busy. */
+const alone = ['attack/attack', 'faults/disk', 'grafana/rules', 'load', 'replicas', 'soak'];
 
 const root = import.meta.dirname;
 const words = process.argv.slice(2);
@@ -23,13 +27,21 @@ const files = globSync('**/*.test.ts', { cwd: root })
 requireTools();
 let passed = 0;
 let failed = 0;
-for (const file of files) {
-  const result = await runFile(join(root, file));
-  passed += result.passed;
-  failed += result.failed;
-}
+const isAlone = (file: string): boolean => alone.some(start => file.startsWith(start));
+const { lone = [], others = [] } = Object.groupBy(files, file => (isAlone(file) ? 'lone' : 'others'));
+await Promise.all(Array.from({ length: filesAtOnce }, () => runAll(others)));
+await runAll(lone);
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+
+/** Until none is left in the queue. */
+async function runAll(queue: string[]): Promise<void> {
+  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    const result = await runFile(join(root, file));
+    passed += result.passed;
+    failed += result.failed;
+  }
+}
 
 async function runFile(path: string): Promise<{ passed: number; failed: number }> {
   const startedAt = performance.now();

@@ -12,7 +12,9 @@ import {
   type Signal,
   signals,
 } from '../journal/journal.ts';
-import type { Verification } from '../journal/sqlite-verify.ts';
+import { accessPostgres } from '../journal/postgres-access.ts';
+import { shownPostgresUrl } from '../journal/postgres-url.ts';
+import type { Verification } from '../journal/verification.ts';
 import { escapeControls } from '../log.ts';
 import { enabledSignals } from '../telemetry/settings.ts';
 import { CommandFailed, exitCodes, type World } from './command.ts';
@@ -22,94 +24,118 @@ import { bytes, count, json, table } from './text.ts';
 
 interface Opened {
   access: JournalAccess;
-  path: string;
+  /** Its file, or its database without the password. */
+  place: string;
   bytesMax: number;
 }
 
-export async function stats(options: JsonOption, world: World): Promise<void> {
-  const opened = open(world);
-  const summary = await opened.access.summary();
-  world.writeOut(
-    options.json ? json(statsToJson(opened, summary)) : statsText(opened, summary, world.columns),
-  );
-}
-
-export async function verify(options: JsonOption, world: World): Promise<void> {
-  const { access, path } = open(world);
-  const verification = await access.verify();
-  world.writeOut(
-    options.json
-      ? json(verificationToJson(path, verification))
-      : verificationText(verification, world.columns),
-  );
-  const { damageCount } = verification;
-  if (damageCount > 0) throw new CommandFailed(`${path} is damaged in ${count(damageCount, 'place')}`);
-}
-
-export async function exportAll(options: ExportOptions, world: World): Promise<void> {
-  const { access, path } = open(world);
-  const order = options.latestFirst ? 'latest_first' : 'oldest_first';
-  const unreadable = { count: 0 };
-  const { since = Number.NEGATIVE_INFINITY, limit = Number.POSITIVE_INFINITY } = options;
-  await world.streamOut(inChunks(exportExceptions(access, { order, since, limit, unreadable })));
-  if (unreadable.count === 0) return;
-  throw new CommandFailed(
-    `${path}: records that are damaged and were left out: ${unreadable.count}; "journal verify" and "journal dead-letters list" say which`,
-  );
-}
-
-export async function list(options: JsonOption, world: World): Promise<void> {
-  const letters = (await allDeadLetters(open(world).access)).map(letter => ({
-    id: idOf(letter),
-    sequence: letter.sequence,
-    signal: letter.signal,
-    reason: letter.reason,
-    ...whatIsKnown(letter),
-  }));
-  if (options.json) return world.writeOut(json(letters));
-  if (letters.length === 0) return world.writeOut('no dead letters\n');
-  const rows = letters.map(({ id, received_at, error_code, reason }) => [
-    id,
-    received_at ?? '-',
-    error_code ?? '-',
-    escapeControls(reason),
-  ]);
-  world.writeOut(table([['ID', 'RECEIVED', 'CODE', 'REASON'], ...rows], world.columns));
-}
-
-export async function retry(keys: DeadLetterKey[], options: ChoiceOptions, world: World): Promise<void> {
-  const { access } = open(world);
-  const chosen = await choose(access, keys, options);
-  tell('retried', await inPortions(chosen, portion => access.retryDeadLetters(portion)), options, world);
-}
-
-export async function drop(keys: DeadLetterKey[], options: ChoiceOptions, world: World): Promise<void> {
-  const { access } = open(world);
-  const chosen = await choose(access, keys, options);
-  if (!options.yes) {
-    throw new CommandFailed(
-      `nothing was dropped: say --yes to remove dead letters for ever, ${chosen.length} here`,
-      exitCodes.usage.code,
+export function stats(options: JsonOption, world: World): Promise<void> {
+  return opened(world, async journal => {
+    const summary = await journal.access.summary();
+    world.writeOut(
+      options.json ? json(statsToJson(journal, summary)) : statsText(journal, summary, world.columns),
     );
-  }
-  tell('dropped', await inPortions(chosen, portion => access.dropDeadLetters(portion)), options, world);
+  });
 }
 
-function open({ env, readFile }: World): Opened {
-  const { journal, journalMaxBytes } = loadSettings(env, readFile, ['journal', 'journalMaxBytes']);
-  if (journal.engine === 'memory') {
-    throw new CommandFailed(
-      'JOURNAL=memory: is in the memory of its exporter alone; there is no file to look into',
+export function verify(options: JsonOption, world: World): Promise<void> {
+  return opened(world, async ({ access, place }) => {
+    const verification = await access.verify();
+    world.writeOut(
+      options.json
+        ? json(verificationToJson(place, verification))
+        : verificationText(verification, world.columns),
     );
-  }
-  const { path } = journal;
-  const access = accessJournal({ path, signals: enabledSignals(env), bytesMax: journalMaxBytes });
-  return { access, path, bytesMax: journalMaxBytes };
+    const { damageCount } = verification;
+    if (damageCount > 0) throw new CommandFailed(`${place} is damaged in ${count(damageCount, 'place')}`);
+  });
 }
 
-function statsToJson({ path, bytesMax }: Opened, summary: JournalSummary): Record<string, unknown> {
+export function exportAll(options: ExportOptions, world: World): Promise<void> {
+  return opened(world, async ({ access, place }) => {
+    const order = options.latestFirst ? 'latest_first' : 'oldest_first';
+    const unreadable = { count: 0 };
+    const { since = Number.NEGATIVE_INFINITY, limit = Number.POSITIVE_INFINITY } = options;
+    await world.streamOut(inChunks(exportExceptions(access, { order, since, limit, unreadable })));
+    if (unreadable.count === 0) return;
+    throw new CommandFailed(
+      `${place}: records that are damaged and were left out: ${unreadable.count}; "journal verify" and "journal dead-letters list" say which`,
+    );
+  });
+}
+
+export function list(options: JsonOption, world: World): Promise<void> {
+  return opened(world, async ({ access }) => {
+    const letters = (await allDeadLetters(access)).map(letter => ({
+      id: idOf(letter),
+      sequence: letter.sequence,
+      signal: letter.signal,
+      reason: letter.reason,
+      ...whatIsKnown(letter),
+    }));
+    if (options.json) return world.writeOut(json(letters));
+    if (letters.length === 0) return world.writeOut('no dead letters\n');
+    const rows = letters.map(({ id, received_at, error_code, reason }) => [
+      id,
+      received_at ?? '-',
+      error_code ?? '-',
+      escapeControls(reason),
+    ]);
+    world.writeOut(table([['ID', 'RECEIVED', 'CODE', 'REASON'], ...rows], world.columns));
+  });
+}
+
+export function retry(keys: DeadLetterKey[], options: ChoiceOptions, world: World): Promise<void> {
+  return opened(world, async ({ access }) => {
+    const chosen = await choose(access, keys, options);
+    tell('retried', await inPortions(chosen, portion => access.retryDeadLetters(portion)), options, world);
+  });
+}
+
+export function drop(keys: DeadLetterKey[], options: ChoiceOptions, world: World): Promise<void> {
+  return opened(world, async ({ access }) => {
+    const chosen = await choose(access, keys, options);
+    if (!options.yes) {
+      throw new CommandFailed(
+        `nothing was dropped: say --yes to remove dead letters for ever, ${chosen.length} here`,
+        exitCodes.usage.code,
+      );
+    }
+    tell('dropped', await inPortions(chosen, portion => access.dropDeadLetters(portion)), options, world);
+  });
+}
+
+async function opened(world: World, work: (journal: Opened) => Promise<void>): Promise<void> {
+  const journal = await open(world);
+  try {
+    await work(journal);
+  } finally {
+    await journal.access.close();
+  }
+}
+
+async function open({ env, readFile }: World): Promise<Opened> {
+  const { journal, journalMaxBytes: bytesMax } = loadSettings(env, readFile, ['journal', 'journalMaxBytes']);
+  const signals = enabledSignals(env);
+  switch (journal.engine) {
+    case 'memory':
+      throw new CommandFailed(
+        'JOURNAL=memory: is in the memory of its exporter alone; there is no file to look into',
+      );
+    case 'sqlite': {
+      const access = accessJournal({ path: journal.path, signals, bytesMax });
+      return { access, place: journal.path, bytesMax };
+    }
+    case 'postgres': {
+      const access = await accessPostgres(journal.url, signals);
+      return { access, place: shownPostgresUrl(journal.url), bytesMax };
+    }
+  }
+}
+
+function statsToJson({ place, bytesMax }: Opened, summary: JournalSummary): Record<string, unknown> {
   return {
-    file: path,
+    file: place,
     format: summary.format,
     bytes_max: bytesMax,
     bytes_in_use: summary.bytes.inUse,
@@ -118,7 +144,12 @@ function statsToJson({ path, bytesMax }: Opened, summary: JournalSummary): Recor
     exceptions_counted: countedOf(summary),
     exceptions_kept: summary.exceptions,
     exceptions_since: isoTime(summary.exceptionsSince),
-    totals: summary.totals.map(({ labels, count, bornAt }) => ({ ...labels, count, since: isoTime(bornAt) })),
+    totals: summary.totals.map(({ labels, count, bornAt, replica = null }) => ({
+      ...labels,
+      count,
+      since: isoTime(bornAt),
+      replica,
+    })),
     undelivered: summary.undelivered,
     oldest_undelivered: isoTime(summary.oldestUndeliveredAt),
     dead_letters: summary.deadLetters,
@@ -126,7 +157,7 @@ function statsToJson({ path, bytesMax }: Opened, summary: JournalSummary): Recor
   };
 }
 
-function statsText({ path, bytesMax }: Opened, summary: JournalSummary, width: number): string {
+function statsText({ place, bytesMax }: Opened, summary: JournalSummary, width: number): string {
   const { undelivered, deadLetters, dropped } = summary;
   const number = (value: number): string => value.toLocaleString('en-US');
   const bySignal = (counts: Partial<Record<Signal, number>>): string =>
@@ -141,11 +172,11 @@ function statsText({ path, bytesMax }: Opened, summary: JournalSummary, width: n
     escapeControls(`${number(letters.count)} ${letters.signal}: ${letters.reason}`),
   );
   const rows = [
-    ['Journal', escapeControls(path)],
+    ['Journal', escapeControls(place)],
     ['Format', String(summary.format)],
     ['In use', `${bytes(summary.bytes.inUse)} of ${bytes(bytesMax)}`],
-    ['On disk', `file ${bytes(summary.bytes.file)}, log ${bytes(summary.bytes.log)}`],
-    ['Counted', `${count(countedOf(summary), 'exception')} in ${count(summary.totals.length, 'label set')}`],
+    ['On disk', onDiskText(summary)],
+    ['Counted', countedText(summary)],
     ['Identities', `${number(summary.exceptions)}${since}`],
     ['Undelivered', `${bySignal(undelivered)}${oldest}`],
     ['Dead letters', [number(letterCount), ...letterLines].join('\n')],
@@ -154,16 +185,33 @@ function statsText({ path, bytesMax }: Opened, summary: JournalSummary, width: n
   return table(rows, width);
 }
 
+/** A line each for replicas that share the journal, with those that are gone. */
+function countedText({ totals }: JournalSummary): string {
+  const byReplica = Map.groupBy(totals, ({ replica }) => replica);
+  const text = (part: JournalSummary['totals']): string =>
+    `${count(sumOf(part), 'exception')} in ${count(part.length, 'label set')}`;
+  if (byReplica.size === 0 || byReplica.has(undefined)) return text(totals);
+  return [...byReplica].map(([replica, part]) => `${escapeControls(replica!)}: ${text(part)}`).join('\n');
+}
+
+function onDiskText({ bytes: { file, log } }: JournalSummary): string {
+  return log === 0 ? bytes(file) : `file ${bytes(file)}, log ${bytes(log)}`;
+}
+
 function countedOf({ totals }: JournalSummary): number {
+  return sumOf(totals);
+}
+
+function sumOf(totals: JournalSummary['totals']): number {
   return totals.reduce((sum, total) => sum + total.count, 0);
 }
 
 function verificationToJson(
-  path: string,
+  place: string,
   { checked, damages, damageCount }: Verification,
 ): Record<string, unknown> {
   return {
-    file: path,
+    file: place,
     is_whole: damageCount === 0,
     exceptions: checked.exceptions,
     totals: checked.totals,

@@ -5,7 +5,7 @@ import { parseDuration, parseTime } from './arguments.ts';
 import type { JsonKeys, World } from './command.ts';
 
 export const statsJson: JsonKeys = {
-  file: "the journal's file",
+  file: "the journal's file, or its database",
   format: 'of the file',
   bytes_max: '`JOURNAL_MAX_BYTES`',
   bytes_in_use: 'what counts against it: pages that hold something, and the log',
@@ -22,6 +22,7 @@ export const statsJson: JsonKeys = {
   'totals[].initiator': 'as the label',
   'totals[].count': "the counter's value",
   'totals[].since': 'when it was counted first',
+  'totals[].replica': '`REPLICA` that counted it; `null` where one exporter alone has the journal',
   'undelivered.traces': 'records that wait; a signal that is not delivered is left out',
   'undelivered.logs': 'the same',
   oldest_undelivered: 'when the oldest of them was received',

@@ -27,11 +27,13 @@ import {
 } from './sqlite-connection.ts';
 import { readKnown, SqliteInquiry } from './sqlite-inquiry.ts';
 import { SqliteStore } from './sqlite-store.ts';
-import { type Verification, verifyJournal } from './sqlite-verify.ts';
+import { verifyJournal } from './sqlite-verify.ts';
+import type { Verification } from './verification.ts';
 
 export interface JournalAccess extends Inquiry {
   /** Reads the whole journal. */
   verify(): Promise<Verification>;
+  close(): Promise<void>;
 }
 
 export interface AccessOptions {
@@ -57,6 +59,7 @@ export function accessJournal({ path, signals, bytesMax }: AccessOptions): Journ
     retryDeadLetters: keys => edit('retryDeadLetters', keys),
     dropDeadLetters: keys => edit('dropDeadLetters', keys),
     verify: () => through(verifyStill, verifyClosed),
+    close: async () => {},
   };
 
   function read<Method extends 'summary' | 'exceptions' | 'undelivered' | 'retried' | 'deadLetters'>(

@@ -149,7 +149,7 @@ export type Order = 'oldest_first' | 'latest_first';
 
 /** A record that some signal still has to deliver. */
 export interface UndeliveredRecord {
-  /** Of its row in the outbox. */
+  /** Its place in the outbox, in the order of storage; where exporters share the outbox, not the one that `read` tells. */
   sequence: number;
   /** Milliseconds since the Unix epoch. */
   receivedAt: number;
@@ -200,7 +200,8 @@ export interface JournalSummary {
   /** Exceptions whose identity is kept, and when the oldest of them was received. */
   exceptions: number;
   exceptionsSince: number | null;
-  totals: Total[];
+  /** Of a journal that several exporters share, each with the `REPLICA` that counted it. */
+  totals: (Total & { replica?: string })[];
   /** Of the signals that are delivered. */
   undelivered: Partial<Record<Signal, number>>;
   /** Milliseconds since the Unix epoch. */

@@ -12,7 +12,7 @@
  * beside a crash between delivery and its note, in which a record may be delivered twice.
  */
 import { crc32 } from 'node:zlib';
-import { type JournalOptions, type OutboxRow, type Signal, signals } from './journal.ts';
+import { deadLettersMax, type JournalOptions, type OutboxRow, type Signal, signals } from './journal.ts';
 import { lockClass } from './postgres-schema.ts';
 import type { Connection, Row } from './postgres-session.ts';
 import { Waiters } from './waiters.ts';
@@ -25,7 +25,6 @@ const claimRecords = 512;
 const claimChunks = 64;
 /** Chunks kept decoded: each signal reads them, a large one in two batches. */
 const chunksRemembered = 4;
-const deadLettersMax = 10_000;
 
 /** A chunk that is ours. Its record `i` has the sequence `first + i`. */
 interface Claim {
@@ -35,6 +34,8 @@ interface Claim {
   receivedAt: number[];
   /** Positions that are not to be delivered: damaged, or delivered by whoever had the chunk before. */
   aside: Set<number>;
+  /** A dead letter that was put back is for its signal alone. */
+  only: Signal | undefined;
 }
 
 interface StoredRecord {
@@ -51,6 +52,8 @@ export class PostgresOutbox {
   #nextSequence = 1;
   #cursors: Record<Signal, number> = { traces: 0, logs: 0 };
   #areCursorsDurable = true;
+  /** Records given up for want of room since the start. */
+  readonly dropped: Partial<Record<Signal, number>>;
   readonly #chunks = new Map<number, Promise<StoredRecord[]>>();
   /** One claim at a time, so that none takes more than is asked for. */
   #claiming: Promise<unknown> = Promise.resolve();
@@ -60,6 +63,7 @@ export class PostgresOutbox {
 
   constructor(options: Pick<JournalOptions, 'signals' | 'report'>) {
     this.#options = options;
+    this.dropped = Object.fromEntries(options.signals.map(signal => [signal, 0]));
   }
 
   /** Takes over what the database holds for this replica. Cursors may be further than there. */
@@ -69,7 +73,7 @@ export class PostgresOutbox {
       [replica],
     );
     const claims = await connection.query(
-      'SELECT id, first_sequence, aside, received_at FROM outbox WHERE claimant = $1 ORDER BY first_sequence',
+      'SELECT id, first_sequence, aside, received_at, only_signal FROM outbox WHERE claimant = $1 ORDER BY first_sequence',
       [replica],
     );
     this.#connection = connection;
@@ -113,7 +117,8 @@ export class PostgresOutbox {
         const bad = positions.filter(position => records[position]!.isDamaged);
         if (bad.length > 0) damaged.push({ claim, positions: bad });
         for (const position of positions.slice(0, limit - rows.length)) {
-          rows.push({ sequence: claim.first + position, record: records[position]!.bytes.toString() });
+          const row = { sequence: claim.first + position, record: records[position]!.bytes.toString() };
+          rows.push(claim.only === undefined ? row : { ...row, only: claim.only });
         }
       }
       if (damaged.length === 0) return rows;
@@ -200,7 +205,7 @@ export class PostgresOutbox {
     const [oldest] = this.#claims;
     if (oldest === undefined) return false;
     const last = oldest.first + oldest.receivedAt.length - 1;
-    const dropped = this.#options.signals.map(signal => ({
+    const dropped = this.#signalsOf(oldest).map(signal => ({
       signal,
       count: countBeyond(oldest, this.#cursors[signal]),
     }));
@@ -211,7 +216,9 @@ export class PostgresOutbox {
     }
     await this.flush();
     for (const { signal, count } of dropped) {
-      if (count > 0) this.#options.report({ type: 'dropped', signal, count });
+      if (count === 0) continue;
+      this.dropped[signal] = (this.dropped[signal] ?? 0) + count;
+      this.#options.report({ type: 'dropped', signal, count });
     }
     return true;
   }
@@ -244,6 +251,11 @@ export class PostgresOutbox {
         );
       });
     }
+  }
+
+  /** Those that a chunk's records are for, of the enabled ones. */
+  #signalsOf({ only }: Claim): Signal[] {
+    return this.#options.signals.filter(signal => (only ?? signal) === signal);
   }
 
   #isEnabled(signal: Signal): boolean {
@@ -289,7 +301,7 @@ export class PostgresOutbox {
          )
          UPDATE outbox SET claimant = $1, first_sequence = given.first + taken.before FROM taken, given
          WHERE outbox.id = taken.id
-         RETURNING outbox.id, outbox.first_sequence, outbox.aside, outbox.received_at`,
+         RETURNING outbox.id, outbox.first_sequence, outbox.aside, outbox.received_at, outbox.only_signal`,
         [this.#replica, records],
       );
       const claims = rows.map(toClaim).sort((a, b) => a.first - b.first);
@@ -341,7 +353,7 @@ export class PostgresOutbox {
   /** Damaged records: dead letters of those signals that are not past them. */
   async #setAside(claim: Claim, positions: number[]): Promise<void> {
     const pending = (position: number): Signal[] =>
-      this.#options.signals.filter(signal => claim.first + position > this.#cursors[signal]);
+      this.#signalsOf(claim).filter(signal => claim.first + position > this.#cursors[signal]);
     const records = await this.#chunk(claim);
     for (const position of positions) {
       for (const signal of pending(position)) {
@@ -367,7 +379,8 @@ export class PostgresOutbox {
          INSERT INTO dead_letters (replica, sequence, signal, reason, record, crc)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id
        )
-       DELETE FROM dead_letters WHERE id <= (SELECT id FROM written) - ${deadLettersMax}`,
+       DELETE FROM dead_letters WHERE EXISTS (SELECT FROM written)
+         AND id <= (SELECT id FROM dead_letters ORDER BY id DESC OFFSET ${deadLettersMax - 1} LIMIT 1)`,
       [this.#replica, sequence, signal, reason, record, crc32(record)],
     );
   }
@@ -380,8 +393,9 @@ export class PostgresOutbox {
 
 type Cursors = Record<Signal, number>;
 
-function toClaim({ id, first_sequence, aside, received_at }: Row): Claim {
-  return { id, first: first_sequence, receivedAt: received_at, aside: new Set(aside) };
+function toClaim({ id, first_sequence, aside, received_at, only_signal }: Row): Claim {
+  const only = only_signal ?? undefined;
+  return { id, first: first_sequence, receivedAt: received_at, aside: new Set(aside), only };
 }
 
 /** How many records above the sequence are to be delivered. */
@@ -400,6 +414,6 @@ function positionsBeyond({ first, receivedAt, aside }: Claim, after: number): nu
   return positions;
 }
 
-function crcOfCursors({ traces, logs }: Cursors): number {
+export function crcOfCursors({ traces, logs }: Cursors): number {
   return crc32(`${traces}:${logs}`);
 }

@@ -8,7 +8,8 @@
  *   totals       one row a replica and label set: how many distinct exceptions it stored first, since when
  *   exceptions   one row an exception, its identity unique; in 33 partitions
  *   slots        one row a partition and replica: how many exceptions, the time of the newest
- *   outbox       one row a chunk: the records that one append stored, until all signals have delivered them
+ *   outbox       one row a chunk: the records that one append stored, until all signals have delivered them; or a dead
+ *                letter that was put back, for one signal alone. Their order is that of `batches`
  *   dead_letters what was refused for good or came back damaged, the last `deadLettersMax`
  *
  * Partitions. An identity is unique over all exceptions only if the partition follows from it: it begins with the time
@@ -21,7 +22,7 @@ import { randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { ExceptionLabels } from '../callback/exception.ts';
 import { JournalUnusable } from './journal.ts';
-import { type Connection, type Query, schemaName } from './postgres-session.ts';
+import { type Connection, type Query, type Row, schemaName } from './postgres-session.ts';
 
 export const schemaVersion = 1;
 
@@ -53,8 +54,23 @@ export function slotOf(identity: string): number {
   return eventTime < plausibleFrom ? oddSlot : Math.floor(eventTime / hourMs) % ringSlots;
 }
 
+/**
+ * What numbers the records of a replica's outbox begin after: they are its own, and are dead letters' names, so that no
+ * two replicas may give the same.
+ */
+export function sequenceBase(replica: number): number {
+  return (replica - 1) * 2 ** 40;
+}
+
 export function partitionName(slot: number): string {
   return `exceptions_${String(slot).padStart(2, '0')}`;
+}
+
+/** Between the numbers of two batches; each of its exceptions, and of its records, has a number of its own. */
+export const batchStep = 2_048;
+
+export function toLabels(row: Row): ExceptionLabels {
+  return Object.fromEntries(labelColumns.map(name => [name, row[name]])) as unknown as ExceptionLabels;
 }
 
 /** Label values come from closed or capped sets; none holds a line feed. */
@@ -64,10 +80,10 @@ export function labelsKey(labels: ExceptionLabels): string {
 
 const migrations: readonly string[] = [
   `
+  CREATE SEQUENCE replica_ids;
   CREATE TABLE replicas (
-    id integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY, name text NOT NULL UNIQUE,
-    next_sequence bigint NOT NULL DEFAULT 1, delivered bigint NOT NULL DEFAULT 0,
-    traces bigint NOT NULL DEFAULT 0, logs bigint NOT NULL DEFAULT 0, cursors_crc bigint,
+    id integer PRIMARY KEY, name text NOT NULL UNIQUE, next_sequence bigint NOT NULL, delivered bigint NOT NULL,
+    traces bigint NOT NULL, logs bigint NOT NULL, cursors_crc bigint,
     touched bigint NOT NULL DEFAULT 0
   ) WITH (fillfactor = 50);
   CREATE TABLE lives (
@@ -91,13 +107,13 @@ const migrations: readonly string[] = [
   ) PARTITION BY LIST (slot);
   CREATE INDEX ON exceptions (sequence);
   ${Array.from({ length: ringSlots + 1 }, (_, slot) => `CREATE TABLE ${partitionName(slot)} PARTITION OF exceptions FOR VALUES IN (${slot});`).join('\n  ')}
-  CREATE SEQUENCE batches INCREMENT 2048 START 2048;
+  CREATE SEQUENCE batches INCREMENT ${batchStep} START ${batchStep};
   CREATE TABLE slots (
     slot smallint NOT NULL, replica integer NOT NULL, count bigint NOT NULL, newest_received_at bigint NOT NULL,
     PRIMARY KEY (slot, replica)
   ) WITH (fillfactor = 50);
   CREATE TABLE outbox (
-    id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, author integer NOT NULL,
+    id bigint PRIMARY KEY, author integer NOT NULL, only_signal text,
     claimant integer, first_sequence bigint, count integer NOT NULL, bytes integer NOT NULL,
     aside integer[] NOT NULL DEFAULT '{}', received_at bigint[] NOT NULL, lengths integer[] NOT NULL,
     crcs bigint[] NOT NULL, records bytea NOT NULL
@@ -106,7 +122,7 @@ const migrations: readonly string[] = [
   CREATE TABLE dead_letters (
     id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, replica integer NOT NULL, sequence bigint NOT NULL,
     signal text NOT NULL, reason text NOT NULL, record bytea NOT NULL, crc bigint NOT NULL,
-    UNIQUE (replica, sequence, signal)
+    UNIQUE (sequence, signal)
   );`,
 ];
 
@@ -121,16 +137,20 @@ export async function migrate(connection: Connection): Promise<Buffer> {
       })
       .catch(explain);
   }
-  const [found] = await connection
-    .query(
-      `SELECT key.value AS key, crc.value AS crc FROM meta AS key, meta AS crc
-       WHERE key.name = 'key' AND crc.name = 'key_crc'`,
-    )
-    .catch(explain);
-  if (found === undefined || !crcBytes(found.key).equals(found.crc)) {
+  const key = await readKey((text, values) => connection.query(text, values)).catch(explain);
+  if (key === null) {
     throw new JournalUnusable(`the key in ${schemaName}.meta is damaged or gone; restore it from a backup`);
   }
-  return found.key;
+  return key;
+}
+
+/** `null`: it is not there, or fails its checksum. */
+export async function readKey(query: Query): Promise<Buffer | null> {
+  const [found] = await query(
+    `SELECT key.value AS key, crc.value AS crc FROM meta AS key, meta AS crc
+     WHERE key.name = 'key' AND crc.name = 'key_crc'`,
+  );
+  return found !== undefined && crcBytes(found.key).equals(found.crc) ? found.key : null;
 }
 
 function explain(error: unknown): never {

@@ -54,9 +54,9 @@ export class Connection {
     return this.#enqueue(() => this.#ask(text, values, withinMs));
   }
 
-  /** Several questions in one transaction, with no other in between. */
-  transact<Result>(work: (query: Query) => Promise<Result>): Promise<Result> {
-    const query: Query = (text, values = []) => this.#ask(text, values, questionMs);
+  /** Several questions in one transaction, with no other in between, each within so many milliseconds. */
+  transact<Result>(work: (query: Query) => Promise<Result>, withinMs = questionMs): Promise<Result> {
+    const query: Query = (text, values = []) => this.#ask(text, values, withinMs);
     return this.#enqueue(async () => {
       await query('BEGIN');
       try {

@@ -21,29 +21,39 @@ import { crc32 } from 'node:zlib';
 import type { ExceptionLabels } from '../callback/exception.ts';
 import {
   type AppendOutcome,
+  type DeadLetter,
+  type DeadLetterKey,
   identityRetentionMs,
   type Journal,
   type JournalContents,
   type JournalEntry,
   type JournalOptions,
+  type JournalSummary,
   JournalUnusable,
+  type Order,
   type OutboxRow,
   type RecentException,
+  type Settlement,
   type Signal,
   type StoredException,
   type Total,
+  type UndeliveredRecord,
 } from './journal.ts';
 import { serveOutbox } from './outbox-port.ts';
+import { PostgresInquiry } from './postgres-inquiry.ts';
 import { orphanMs as orphanMsDefault, PostgresOutbox } from './postgres-outbox.ts';
 import { expire } from './postgres-retention.ts';
 import {
+  batchStep,
   housekeepingLock,
   labelColumns,
   labelsKey,
   lockClass,
   migrate,
   readBytes,
+  sequenceBase,
   slotOf,
+  toLabels,
 } from './postgres-schema.ts';
 import {
   AnswerLost,
@@ -52,12 +62,11 @@ import {
   connectTo,
   isServerError,
   type Query,
-  type Row,
 } from './postgres-session.ts';
 import { type PostgresLocation, parsePostgresUrl } from './postgres-url.ts';
 
-/** Exceptions in one statement; `batches` numbers them in steps of twice that. */
-const partMax = 1_024;
+/** Exceptions in one statement. */
+const partMax = batchStep / 2;
 /** Of a callback's 1,500 ms: one that waits for the batch before its own is still answered in time, from memory. */
 const appendMs = 700;
 /** On top of that, so that a batch of the longest message texts is not given up for ever: 8 MB a second. */
@@ -107,6 +116,7 @@ export class PostgresJournal implements Journal {
   readonly #options: PostgresOptions;
   readonly #location: PostgresLocation;
   readonly #outbox: PostgresOutbox;
+  readonly #inquiry: PostgresInquiry;
   /** What the server calls this process: it ends its own lost sessions by it, and nobody else's. */
   readonly #name: string;
   #session: Session | null = null;
@@ -139,6 +149,12 @@ export class PostgresJournal implements Journal {
     if (location === null) throw new JournalUnusable('JOURNAL is no postgres:// URL');
     this.#location = location;
     this.#outbox = new PostgresOutbox(options);
+    this.#inquiry = new PostgresInquiry({
+      ...options,
+      connection: () => this.#currentSession().others,
+      flush: () => this.#outbox.flush(),
+      dropped: () => this.#outbox.dropped,
+    });
     this.#name = `tencent-chat-exporter ${randomBytes(8).toString('hex')}`;
   }
 
@@ -191,19 +207,35 @@ export class PostgresJournal implements Journal {
     });
   }
 
-  async exceptions(before: number, limit: number): Promise<StoredException[]> {
-    const rows = await this.#currentSession().others.query(
-      `SELECT sequence, identity, received_at, ${labelColumns.join(', ')}
-       FROM exceptions JOIN label_sets ON label_sets.id = label_set
-       WHERE sequence < $1 ORDER BY sequence DESC LIMIT $2`,
-      [Math.min(before, Number.MAX_SAFE_INTEGER), limit],
-    );
-    return rows.map(row => ({
-      sequence: row.sequence,
-      identity: row.identity.replaceAll('-', ''),
-      receivedAt: row.received_at,
-      labels: toLabels(row),
-    }));
+  summary(): Promise<JournalSummary> {
+    return this.#inquiry.summary();
+  }
+
+  exceptions(from: number, limit: number, order?: Order): Promise<StoredException[]> {
+    return this.#inquiry.exceptions(from, limit, order);
+  }
+
+  undelivered(from: number, limit: number, order?: Order): Promise<UndeliveredRecord[]> {
+    return this.#inquiry.undelivered(from, limit, order);
+  }
+
+  retried(from: number, limit: number): Promise<UndeliveredRecord[]> {
+    return this.#inquiry.retried(from, limit);
+  }
+
+  deadLetters(from: number, limit: number): Promise<DeadLetter[]> {
+    return this.#inquiry.deadLetters(from, limit);
+  }
+
+  async retryDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+    const settlement = await this.#inquiry.retryDeadLetters(keys);
+    await this.#outbox.offer();
+    this.#keepHouseSoon();
+    return settlement;
+  }
+
+  dropDeadLetters(keys: readonly DeadLetterKey[]): Promise<Settlement> {
+    return this.#inquiry.dropDeadLetters(keys);
   }
 
   outboxPort(): MessagePort {
@@ -429,7 +461,13 @@ export class PostgresJournal implements Journal {
     const select = 'SELECT id FROM replicas WHERE name = $1';
     const [known] = await appends.query(select, [replica]);
     if (known === undefined) {
-      await appends.query('INSERT INTO replicas (name) VALUES ($1) ON CONFLICT DO NOTHING', [replica]);
+      const [next] = await appends.query("SELECT nextval('replica_ids') AS id");
+      const base = sequenceBase(next!.id);
+      await appends.query(
+        `INSERT INTO replicas (id, name, next_sequence, delivered, traces, logs)
+         VALUES ($1, $2, $3::bigint + 1, $3, $3, $3) ON CONFLICT DO NOTHING`,
+        [next!.id, replica, base],
+      );
     }
     const [row] = await appends.query(select, [replica]);
     this.#replica = row!.id;
@@ -612,7 +650,7 @@ export const appendStatement = {
         WITH ORDINALITY AS entry (identity, slot, received_at, label_set, sender, in_group, position)
       ORDER BY identity
       ON CONFLICT DO NOTHING
-      RETURNING (sequence % 2048)::integer AS position, slot, label_set, received_at
+      RETURNING (sequence % ${batchStep})::integer AS position, slot, label_set, received_at
     ), counted AS (
       INSERT INTO totals AS total (replica, label_set, count, mirror, born_at)
       SELECT $1::integer, label_set, count(*), -count(*), $3::bigint FROM stored GROUP BY label_set
@@ -624,8 +662,8 @@ export const appendStatement = {
       ON CONFLICT (slot, replica) DO UPDATE SET count = kept.count + excluded.count,
         newest_received_at = greatest(kept.newest_received_at, excluded.newest_received_at)
     ), delivered AS (
-      INSERT INTO outbox (author, count, bytes, received_at, lengths, crcs, records)
-      SELECT $1::integer, count(*), sum(length), array_agg(received_at), array_agg(length), array_agg(crc),
+      INSERT INTO outbox (id, author, count, bytes, received_at, lengths, crcs, records)
+      SELECT (SELECT number FROM batch), $1::integer, count(*), sum(length), array_agg(received_at), array_agg(length), array_agg(crc),
         string_agg(substring($10::bytea FROM start FOR length), '')
       FROM (
         SELECT received_at, ($11::integer[])[position + 1] AS start, ($12::integer[])[position + 1] AS length,
@@ -648,10 +686,6 @@ function arrayOf(values: readonly (number | string)[]): string {
 
 function identitiesOf(entries: readonly JournalEntry[]): string[] {
   return entries.map(({ identity }) => identity);
-}
-
-function toLabels(row: Row): ExceptionLabels {
-  return Object.fromEntries(labelColumns.map(name => [name, row[name]])) as unknown as ExceptionLabels;
 }
 
 function unreachable(problem: string): string {

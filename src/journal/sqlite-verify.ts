@@ -23,27 +23,8 @@ import {
   wholeRecord,
 } from './sqlite-checks.ts';
 import { labelsOf } from './sqlite-inquiry.ts';
+import { type Damage, newVerification, type Verification } from './verification.ts';
 
-export interface Damage {
-  /** A table of the file; `file` for its structure, `count` for the count file beside it. */
-  table: Table | 'meta' | 'file' | 'count';
-  /** The row's number or name in that table; `null` where it is not one row. */
-  row: string | null;
-  problem: string;
-  /** What follows from it. */
-  meaning: string;
-}
-
-export interface Verification {
-  /** What was read. */
-  checked: { exceptions: number; totals: number; records: number; deadLetters: number };
-  /** The first `damagesMax`. */
-  damages: Damage[];
-  damageCount: number;
-}
-
-/** All that is listed: who sees so many does not mend them one by one. */
-const damagesMax = 1_000;
 /** Of SQLite's own. */
 const problemsMax = 100;
 
@@ -51,13 +32,9 @@ const refused = 'the exporter refuses to start on it: restore a backup, or move 
 
 /** `count`: what the count file said, read before `db` was opened. */
 export function verifyJournal(db: DatabaseSync, count: number | 'damaged' | null): Verification {
-  const checked = { exceptions: 0, totals: 0, records: 0, deadLetters: 0 };
-  const damages: Damage[] = [];
-  let damageCount = 0;
-  const tell = (damage: Damage): void => {
-    damageCount += 1;
-    if (damages.length < damagesMax) damages.push(damage);
-  };
+  const verification = newVerification();
+  const { checked } = verification;
+  const tell = (damage: Damage): void => verification.tell(damage);
   /** What stops one check is damage itself, and stops no other. */
   const check = (table: Damage['table'], run: () => void): void => {
     try {
@@ -107,6 +84,7 @@ export function verifyJournal(db: DatabaseSync, count: number | 'damaged' | null
   });
   check('outbox', () => checkOutbox());
   check('dead_letters', () => checkDeadLetters());
+  const { damages, damageCount } = verification;
   return { checked, damages, damageCount };
 
   function checkTotals(): void {
