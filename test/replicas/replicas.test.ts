@@ -33,7 +33,7 @@ suiteOfReplicas(
   async () => {
     const seed = newSeed();
     const world = await startReplicas(await startPostgres());
-    const order = Object.keys(troubles).flatMap(name => [name, 'kill -9 of an exporter']);
+    const order = [...Object.keys(troubles), 'kill -9 of an exporter', 'kill -9 of the database'];
     const outcome = await endure(world, seed, order);
     console.log(
       `\nreplicas: SEED=${seed}, ${order.length} troubles, ${outcome.answered} answered, ` +
