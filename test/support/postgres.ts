@@ -241,8 +241,10 @@ function serverId(flag: '-u' | '-g'): number {
   return Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
 }
 
+/** It ends with this process, also when that is killed. */
 function asServer(command: string[]): string[] {
-  return isRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups', ...command] : command;
+  const user = isRoot ? ['--reuid=postgres', '--regid=postgres', '--clear-groups'] : [];
+  return ['setpriv', '--pdeathsig=QUIT', ...user, ...command];
 }
 
 /** Not synchronously: a standby may be copied by way of a proxy in this process. */
