@@ -103,7 +103,8 @@ const mistakes: { options: Record<string, unknown>; problem: string }[] = [
   },
   {
     options: { journal: `postgres://user:${secret}@db` },
-    problem: 'journal expects `sqlite:PATH` or `memory:`, got something else (not shown)',
+    problem:
+      'journal expects `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=…` or `memory:`, got something else (not shown)',
   },
   {
     options: { journalMaxBytes: 12 },
