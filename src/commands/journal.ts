@@ -116,7 +116,7 @@ export function journalCommand(world: World): Command {
   return new Command('journal')
     .summary('look into the journal; export it; retry dead letters')
     .description(
-      "Asks the exporter that has the journal open, or opens the file when none has. Run it as the exporter's user, with its settings: JOURNAL, JOURNAL_MAX_BYTES, OTEL_*.",
+      "Asks the exporter that has the journal open, or opens the file when none has; a database is asked itself. Run it as the exporter's user, with its settings: JOURNAL, JOURNAL_MAX_BYTES, OTEL_*.",
     )
     .addHelpText(
       'after',
