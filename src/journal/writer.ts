@@ -68,8 +68,8 @@ export class JournalWriter<Entry extends JournalEntry> {
   #underway: Waiting<Entry>[] = [];
   /** What was put aside, by identity, in order of arrival. */
   readonly #unwritten = new Map<string, Entry>();
-  /** The last append failed. */
-  #isFailing = false;
+  /** The last append failed: its first exception, which shows whether the journal takes it again. */
+  #failed: Entry | null = null;
   /** What was reported: from a failure until an append succeeds and nothing is left unwritten. */
   #isDown = false;
   #isPumping = false;
@@ -132,7 +132,7 @@ export class JournalWriter<Entry extends JournalEntry> {
       if (batch.length === 0) continue;
       this.#underway = batch;
       // What is put aside is tried again by its timer; a batch that finds nothing there is a try of its own.
-      if (this.#isFailing && this.#unwritten.size > 0) await this.#putAside(batch);
+      if (this.#failed !== null && this.#unwritten.size > 0) await this.#putAside(batch);
       else await this.#commit(batch);
       this.#underway = [];
       await this.#rest(this.#batchEveryMs - (performance.now() - startedAt));
@@ -183,20 +183,20 @@ export class JournalWriter<Entry extends JournalEntry> {
   }
 
   /** Times and reports. */
-  async #append(entries: JournalEntry[]): Promise<AppendOutcome[]> {
+  async #append(entries: Entry[]): Promise<AppendOutcome[]> {
     if (entries.length === 0) return [];
     const startedAt = performance.now();
     try {
       const outcomes = await this.#journal.append(entries);
       this.#report({ type: 'committed', seconds: (performance.now() - startedAt) / 1000 });
-      this.#isFailing = false;
+      this.#failed = null;
       this.#retryInMs = retryFirstMs;
       return outcomes;
     } catch (error) {
       this.#report({ type: 'failed', error: error as Error });
       if (!this.#isDown) this.#report({ type: 'down', error: error as Error });
       this.#isDown = true;
-      this.#isFailing = true;
+      this.#failed = entries[0]!;
       this.#armRetry();
       throw error;
     }
@@ -231,10 +231,14 @@ export class JournalWriter<Entry extends JournalEntry> {
     );
   }
 
-  /** One batch of what was put aside. Some of it may be stored already, after a failed sync: that changes nothing. */
+  /**
+   * One batch of what was put aside, or else what failed. Some of it may be stored already, after a failed sync: that
+   * changes nothing.
+   */
   async #writeUnwritten(): Promise<void> {
     this.#isRetryDue = false;
-    const entries = [...this.#unwritten.values().take(batchMax)];
+    const aside = [...this.#unwritten.values().take(batchMax)];
+    const entries = aside.length === 0 && this.#failed !== null ? [this.#failed] : aside;
     let outcomes: AppendOutcome[];
     try {
       outcomes = await this.#append(entries);
@@ -242,8 +246,8 @@ export class JournalWriter<Entry extends JournalEntry> {
       return;
     }
     for (const [index, entry] of entries.entries()) {
-      this.#unwritten.delete(entry.identity);
-      if (this.#journal.isShared && outcomes[index] === 'new') this.#onNew(entry);
+      const isCounted = this.#unwritten.delete(entry.identity) && !this.#journal.isShared;
+      if (outcomes[index] === 'new' && !isCounted) this.#onNew(entry);
     }
     this.#report({ type: 'unwritten', count: this.#unwritten.size });
     this.#isRetryDue = this.#unwritten.size > 0;
@@ -251,7 +255,7 @@ export class JournalWriter<Entry extends JournalEntry> {
   }
 
   #reportIfUp(): void {
-    if (!this.#isDown || this.#isFailing || this.#unwritten.size > 0) return;
+    if (!this.#isDown || this.#failed !== null || this.#unwritten.size > 0) return;
     this.#isDown = false;
     this.#report({ type: 'up' });
   }
@@ -266,7 +270,7 @@ export class JournalWriter<Entry extends JournalEntry> {
   }
 
   #retryNow(): void {
-    if (this.#unwritten.size === 0) return;
+    if (this.#unwritten.size === 0 && this.#failed === null) return;
     this.#isRetryDue = true;
     if (this.#isPumping) return;
     this.#isPumping = true;

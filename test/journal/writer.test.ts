@@ -411,6 +411,22 @@ writerSuite('is up again after a failure that left nothing to put aside', async 
   assert.equal(counted, identities(1, 2));
 });
 
+writerSuite('is up again by itself after a failure that left nothing to put aside', async () => {
+  const { append, journal, types, counted } = setUp();
+  mock.timers.enable({ apis: ['setTimeout'] });
+  await append(newEntry(1));
+  journal.isBroken = true;
+  assert.is(await append(newEntry(1)), 'duplicate');
+  mock.timers.tick(250);
+  await settle();
+  assert.is(types().at(-1), 'failed', 'it was tried again');
+  journal.isBroken = false;
+  mock.timers.tick(500);
+  await settle();
+  assert.is(types().at(-1), 'up');
+  assert.equal(counted, identities(1, 1));
+});
+
 writerSuite('begins with 0.25 seconds again also when there was nothing to put aside', async () => {
   const { append, journal } = setUp();
   mock.timers.enable({ apis: ['setTimeout'] });
