@@ -1,5 +1,5 @@
 /**
- * A believable day of two replicas, and the week before it, as OpenMetrics text with timestamps: a quiet night, a busy
+ * A believable day of two or three replicas, and the week before it, as OpenMetrics text with timestamps: a quiet night, a busy
  * evening, a rate-limit burst, a collector outage, a deployment, a stranger at the door, a new error code, and a
  * moderation wave that still goes on when the day ends. Every metric of the exporter's table is in it.
  *
@@ -35,16 +35,18 @@ export interface DayOptions {
   weekStepSeconds: number;
   /** Label sets that each code is spread over, at most. */
   combinations: number;
+  /** 2 unless told otherwise. */
+  replicas?: keyof typeof replicaShares;
 }
 
 type Labels = Record<string, string>;
 /** The value at a time. Called in ascending order. */
 type Value = (at: number, stepSeconds: number) => number | null;
 
-/** Exceptions a minute, of both replicas, on average. */
+/** Exceptions a minute, of all replicas, on average. */
 const perMinute = 24;
-const replicas = ['chat-exporter-0:9464', 'chat-exporter-1:9464'] as const;
-const replicaShare = [0.55, 0.45] as const;
+/** What each of so many replicas takes of the exceptions. */
+const replicaShares = { 2: [0.55, 0.45], 3: [0.4, 0.35, 0.25] } as const;
 const job = 'tencent-chat-exporter';
 const newCode = 10059;
 
@@ -69,7 +71,7 @@ function lift(category: string, at: number): number {
   return 1;
 }
 
-/** Of all exceptions a minute, both replicas. Monday, 23 February 2026, is where the week of busyness begins. */
+/** Of all exceptions a minute, all replicas. Monday, 23 February 2026, is where the week of busyness begins. */
 const level = (at: number): number => perMinute * busyness((at - Date.UTC(2026, 1, 23) / 1000) / hour);
 
 /** Knuth's for small means, the normal distribution for large. */
@@ -181,9 +183,8 @@ export function writeDay(path: string, options: DayOptions): void {
     Number(code),
     share,
   ]);
-  for (const [replica, instance] of replicas.entries()) {
-    const target = { job, instance };
-    const share = replicaShare[replica]!;
+  for (const [replica, share] of replicaShares[options.replicas ?? 2].entries()) {
+    const target = { job, instance: `chat-exporter-${replica}:9464` };
 
     for (const [code, codeShare] of codes) {
       for (const { groupType, platform, part } of combinations(code, options.combinations)) {

@@ -12,7 +12,7 @@ import { type DayOptions, dayEnd, writeDay } from './day.ts';
 import { startDayServer } from './day-server.ts';
 
 /** A quarter of the pictures' samples. A window of five minutes holds two of them, wherever it begins. */
-const options: DayOptions = { dayStepSeconds: 150, weekStepSeconds: 150, combinations: 2 };
+const options: DayOptions = { dayStepSeconds: 150, weekStepSeconds: 150, combinations: 2, replicas: 3 };
 
 const live = suite('dashboards, live');
 
@@ -33,7 +33,7 @@ live('the day has every metric of the exporter', () => {
   }
 });
 
-live('every panel and annotation has data, and only finite numbers', async () => {
+live('with three replicas every panel and annotation has data, and only finite numbers', async () => {
   const server = await startDayServer(options);
   const problems: string[] = [];
   let asked = 0;
