@@ -21,7 +21,8 @@ import {
   signals,
   type UndeliveredRecord,
 } from './journal.ts';
-import { batchStep, labelColumns, readBytes, schemaVersion, slotOf, toLabels } from './postgres-schema.ts';
+import { labelColumns, labelsOf } from './label-columns.ts';
+import { batchStep, readBytes, schemaVersion, slotOf } from './postgres-schema.ts';
 import type { Connection, Query, Row } from './postgres-session.ts';
 
 export interface PostgresInquiryOptions {
@@ -69,7 +70,7 @@ export class PostgresInquiry implements Inquiry {
         exceptions: sizes!.kept,
         exceptionsSince: sizes!.since,
         totals: totals.map(row => ({
-          labels: toLabels(row),
+          labels: labelsOf(row),
           count: row.count,
           bornAt: row.born_at,
           replica: row.replica,
@@ -93,7 +94,7 @@ export class PostgresInquiry implements Inquiry {
       sequence: row.sequence,
       identity: row.identity.replaceAll('-', ''),
       receivedAt: row.received_at,
-      labels: toLabels(row),
+      labels: labelsOf(row),
     }));
   }
 

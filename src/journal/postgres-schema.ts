@@ -20,9 +20,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import type { ExceptionLabels } from '../callback/exception.ts';
 import { JournalUnusable } from './journal.ts';
-import { type Connection, type Query, type Row, schemaName } from './postgres-session.ts';
+import { labelColumns } from './label-columns.ts';
+import { type Connection, type Query, schemaName } from './postgres-session.ts';
 
 export const schemaVersion = 1;
 
@@ -38,15 +38,6 @@ export const ringSlots = 32;
 export const oddSlot = ringSlots;
 /** Before 2016 there was no Tencent Cloud Chat; what claims to be from then has no time. */
 const plausibleFrom = Date.UTC(2016);
-
-export const labelColumns = [
-  'sdk_app_id',
-  'error_code',
-  'error_category',
-  'group_type',
-  'platform',
-  'initiator',
-] as const satisfies readonly (keyof ExceptionLabels)[];
 
 /** The partition of an identity: the same for everyone, whenever it comes. */
 export function slotOf(identity: string): number {
@@ -68,15 +59,6 @@ export function partitionName(slot: number): string {
 
 /** Between the numbers of two batches; each of its exceptions, and of its records, has a number of its own. */
 export const batchStep = 2_048;
-
-export function toLabels(row: Row): ExceptionLabels {
-  return Object.fromEntries(labelColumns.map(name => [name, row[name]])) as unknown as ExceptionLabels;
-}
-
-/** Label values come from closed or capped sets; none holds a line feed. */
-export function labelsKey(labels: ExceptionLabels): string {
-  return labelColumns.map(name => labels[name]).join('\n');
-}
 
 const migrations: readonly string[] = [
   `

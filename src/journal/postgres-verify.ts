@@ -3,11 +3,11 @@
  * changes nothing, and exporters go on beside it. The database's own pages are for its own means, `data_checksums` and
  * `pg_amcheck`; here is what those cannot know.
  */
-import { crc32 } from 'node:zlib';
 import { signals } from './journal.ts';
+import { crcOfLabels, labelsOf } from './label-columns.ts';
 import { wholeRecord } from './postgres-inquiry.ts';
 import { crcOfCursors } from './postgres-outbox.ts';
-import { labelsKey, readKey, toLabels } from './postgres-schema.ts';
+import { readKey } from './postgres-schema.ts';
 import { type Connection, type Query, type Row, schemaName } from './postgres-session.ts';
 import { newVerification, type Verification } from './verification.ts';
 
@@ -50,7 +50,7 @@ async function checkKey(query: Query, found: Findings): Promise<void> {
 
 async function checkTotals(query: Query, found: Findings): Promise<void> {
   for (const row of await query('SELECT * FROM label_sets ORDER BY id')) {
-    if (crc32(labelsKey(toLabels(row))) === row.crc) continue;
+    if (crcOfLabels(labelsOf(row)) === row.crc) continue;
     found.tell({
       table: 'label_sets',
       row: String(row.id),

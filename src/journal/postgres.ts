@@ -39,6 +39,7 @@ import {
   type Total,
   type UndeliveredRecord,
 } from './journal.ts';
+import { labelColumns, labelsKey, labelsOf } from './label-columns.ts';
 import { serveOutbox } from './outbox-port.ts';
 import { PostgresInquiry } from './postgres-inquiry.ts';
 import { orphanMs as orphanMsDefault, PostgresOutbox } from './postgres-outbox.ts';
@@ -46,14 +47,11 @@ import { expire } from './postgres-retention.ts';
 import {
   batchStep,
   housekeepingLock,
-  labelColumns,
-  labelsKey,
   lockClass,
   migrate,
   readBytes,
   sequenceBase,
   slotOf,
-  toLabels,
 } from './postgres-schema.ts';
 import {
   AnswerLost,
@@ -485,7 +483,7 @@ export class PostgresJournal implements Journal {
 
   async #readLabelSets(others: Connection): Promise<void> {
     for (const row of await others.query('SELECT * FROM label_sets')) {
-      const key = labelsKey(toLabels(row));
+      const key = labelsKey(labelsOf(row));
       if (crc32(key) !== row.crc && !this.#areTotalsKnown) this.#reportDamage(row.id);
       this.#labelSets.set(key, row.id);
     }
@@ -505,7 +503,7 @@ export class PostgresJournal implements Journal {
     if (missing > 0) this.#options.report({ type: 'lost', count: missing });
     // What it holds beyond was stored by an append whose answer was lost, and is told when that is repeated.
     if (!this.#areTotalsKnown || missing > 0) this.#countedCount = countedCount;
-    return rows.map(row => ({ labels: toLabels(row), count: row.count, bornAt: row.born_at }));
+    return rows.map(row => ({ labels: labelsOf(row), count: row.count, bornAt: row.born_at }));
   }
 
   /** What this replica stored. The order of storage is about that of receipt. */

@@ -1,9 +1,8 @@
 /** What is looked at when a journal's file is opened, so that damage is told at once (invariant 5). */
 import type { DatabaseSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
-import type { ExceptionLabels } from '../callback/exception.ts';
 import { JournalUnusable, type Signal } from './journal.ts';
-import { damagedMessage, labelColumns } from './sqlite-connection.ts';
+import { damagedMessage } from './sqlite-connection.ts';
 
 /** Each table's key, and its numbers that become JavaScript's and are never negative. */
 export const tables = {
@@ -140,10 +139,6 @@ export function crcBytes(bytes: Uint8Array | string): Buffer {
   const crc = Buffer.alloc(4);
   crc.writeUInt32LE(crc32(bytes));
   return crc;
-}
-
-export function crcOfLabels(labels: ExceptionLabels): number {
-  return crc32(labelColumns.map(name => labels[name]).join('\n'));
 }
 
 /** Of all columns, a line each. */

@@ -15,8 +15,8 @@ import {
 } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import type { ExceptionLabels } from '../callback/exception.ts';
 import { JournalUnusable } from './journal.ts';
+import { labelColumns } from './label-columns.ts';
 
 /** "tcex" in ASCII: tells a journal from any other SQLite file. */
 const applicationId = 0x74636578;
@@ -31,15 +31,6 @@ const checkpointPages = 4_000;
 export const pageBytes = 4_096;
 /** A small journal has a small log: what fills the log counts as bytes in use, and no drop makes it shorter. */
 const logShareMax = 1 / 8;
-
-export const labelColumns = [
-  'sdk_app_id',
-  'error_code',
-  'error_category',
-  'group_type',
-  'platform',
-  'initiator',
-] as const satisfies readonly (keyof ExceptionLabels)[];
 
 const schema = `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;

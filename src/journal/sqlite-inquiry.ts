@@ -14,8 +14,9 @@ import type {
   Total,
   UndeliveredRecord,
 } from './journal.ts';
+import { labelsOf } from './label-columns.ts';
 import { type Cursor, crcOfWaiver, readCursors, waived, wholeRecord } from './sqlite-checks.ts';
-import { bytesOf, labelColumns, logPath, schemaVersion } from './sqlite-connection.ts';
+import { bytesOf, logPath, schemaVersion } from './sqlite-connection.ts';
 
 /** A page ends with the record that passes this, whatever its rows: one may have 256 KiB. */
 const pageCharsMax = 256 * 1024;
@@ -216,10 +217,6 @@ export function readKnown(db: DatabaseSync, signals: readonly Signal[]): Known {
     totals: () => totals,
     dropped: null,
   };
-}
-
-export function labelsOf(row: Record<string, unknown>): ExceptionLabels {
-  return Object.fromEntries(labelColumns.map(name => [name, row[name]])) as unknown as ExceptionLabels;
 }
 
 interface ExceptionRow {

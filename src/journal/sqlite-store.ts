@@ -42,11 +42,11 @@ import {
   signals,
   type Total,
 } from './journal.ts';
+import { crcOfLabels, labelColumns, labelsOf } from './label-columns.ts';
 import {
   checkIntegrity,
   crcBytes,
   crcOfCursors,
-  crcOfLabels,
   crcOfTotal,
   crcOfWaiver,
   firstExpected,
@@ -62,7 +62,6 @@ import {
   connectAlone,
   explainOpenError,
   isDiskFull,
-  labelColumns,
   logPagesMax,
   logPath,
   pageBytes,
@@ -72,7 +71,6 @@ import {
 import {
   countNotWanted,
   type Known,
-  labelsOf,
   notWantedSql,
   SqliteInquiry,
   waiversIn,

@@ -4,9 +4,9 @@
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { signals } from './journal.ts';
+import { crcOfLabels, labelsOf } from './label-columns.ts';
 import {
   crcBytes,
-  crcOfLabels,
   crcOfTotal,
   crcOfWaiver,
   firstExpected,
@@ -22,7 +22,6 @@ import {
   waived,
   wholeRecord,
 } from './sqlite-checks.ts';
-import { labelsOf } from './sqlite-inquiry.ts';
 import { type Damage, newVerification, type Verification } from './verification.ts';
 
 /** Of SQLite's own. */
