@@ -18,7 +18,7 @@ const chunksMax = 16;
 /** Identities of 25 h may be a hundred million. */
 const countMs = 10 * 60_000;
 
-export async function verifyPostgres(connection: Connection): Promise<Verification> {
+export async function verifyPostgres(connection: Pick<Connection, 'transact'>): Promise<Verification> {
   return connection.transact(async query => {
     await query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
     await query(`SET LOCAL statement_timeout = ${countMs}`);

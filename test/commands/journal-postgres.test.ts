@@ -2,9 +2,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 
-import { type Signal, signals } from '../../src/journal/journal.ts';
+import { identityRetentionMs, type Signal, signals } from '../../src/journal/journal.ts';
 import { PostgresJournal } from '../../src/journal/postgres.ts';
-import { identityOf, newEntry, recordedEntry } from '../journal/fixtures.ts';
+import { expire } from '../../src/journal/postgres-retention.ts';
+import { type Connection, connectTo } from '../../src/journal/postgres-session.ts';
+import { parsePostgresUrl } from '../../src/journal/postgres-url.ts';
+import { verifyPostgres } from '../../src/journal/postgres-verify.ts';
+import { hourMs, identityOf, newEntry, recordedEntry } from '../journal/fixtures.ts';
 import { cleanUp } from '../support/clean-up.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { runCommand } from './world.ts';
@@ -176,6 +180,36 @@ command('verify finds a journal whole while exporters write to it, and changes n
     /^Whole: 26 exceptions, 2 totals, \d+ undelivered records and 3 dead/,
   );
   assert.equal(await xmins(), before);
+});
+
+command('verify takes no partition for damaged that is emptied meanwhile', async () => {
+  const { open, url } = await setUp();
+  const now = Date.now();
+  const journal = await open('one');
+  const receivedAt = now - identityRetentionMs - hourMs;
+  await journal.append([1, 2].map(number => newEntry(number, { receivedAt })));
+  const location = parsePostgresUrl(url)!;
+  const [reading, emptying] = await Promise.all(
+    ['a', 'b'].map(name => connectTo(location, location.hosts[0]!, name)),
+  );
+  const meanwhile: Pick<Connection, 'transact'> = {
+    transact: (work, withinMs) =>
+      reading!.transact(
+        query =>
+          work(async (text, values) => {
+            const rows = await query(text, values);
+            if (String(text).includes('FROM label_sets')) await expire(emptying!, now);
+            return rows;
+          }),
+        withinMs,
+      ),
+  };
+  const { damages, checked } = await verifyPostgres(meanwhile);
+  assert.equal([damages, checked.exceptions], [[], 2]);
+  await reading!.close();
+  await expire(emptying!, now);
+  await emptying!.close();
+  assert.is((await journal.summary()).exceptions, 0, 'it could be emptied');
 });
 
 command('verify says what is damaged, and what follows from it', async () => {
