@@ -180,7 +180,9 @@ function statsText({ place, bytesMax }: Opened, summary: JournalSummary, width: 
     ['Identities', `${number(summary.exceptions)}${since}`],
     ['Undelivered', `${bySignal(undelivered)}${oldest}`],
     ['Dead letters', [number(letterCount), ...letterLines].join('\n')],
-    ...(dropped === null ? [] : [['Dropped', `${bySignal(dropped)}, since the exporter started`]]),
+    ...(Object.keys(dropped ?? {}).length === 0
+      ? []
+      : [['Dropped', `${bySignal(dropped!)}, since the exporter started`]]),
   ];
   return table(rows, width);
 }
