@@ -173,6 +173,15 @@ export function traceIdOf(text: string): string | null {
   }
 }
 
+/** When the callback of an encoded record came; `null` where it cannot be decoded: another version may have written it. */
+export function receivedAtOf(text: string): number | null {
+  try {
+    return decodeRecord(text).receivedAt;
+  } catch {
+    return null;
+  }
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: what encodeRecord wrote is taken at its word, the journal's checksum says so
 function parseForm(text: string): any[] {
   let form: unknown;

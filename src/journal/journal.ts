@@ -191,6 +191,18 @@ export interface Settlement {
   left: (DeadLetterKey & { why: LeftReason })[];
 }
 
+/** By signal, as engines report what became of dead letters. */
+export function reportSettled(
+  type: 'dead_letters_retried' | 'dead_letters_removed',
+  { done }: Settlement,
+  report: (report: JournalReport) => void,
+): void {
+  for (const signal of signals) {
+    const count = done.filter(key => key.signal === signal).length;
+    if (count > 0) report({ type, signal, count });
+  }
+}
+
 /** All that can be said of a journal without reading the whole of it. */
 export interface JournalSummary {
   /** Of its file; `null` where there is none. */

@@ -16,6 +16,7 @@ import {
   type LeftReason,
   type Order,
   type OutboxRow,
+  reportSettled,
   type Settlement,
   type Signal,
   type StoredException,
@@ -254,10 +255,7 @@ export class MemoryJournal implements Journal {
         settlement.done.push(key);
       }
     }
-    for (const signal of signals) {
-      const count = settlement.done.filter(key => key.signal === signal).length;
-      if (count > 0) this.#options.report({ type, signal, count });
-    }
+    reportSettled(type, settlement, this.#options.report);
     this.#reportStatsSoon();
     return settlement;
   }

@@ -5,7 +5,7 @@
  * Undelivered records are in the order of `batches`, which is that of their exceptions, whoever has claimed them.
  */
 import { crc32 } from 'node:zlib';
-import { decodeRecord, traceIdOf } from '../callback/record.ts';
+import { receivedAtOf, traceIdOf } from '../callback/record.ts';
 import {
   type DeadLetter,
   type DeadLetterKey,
@@ -15,13 +15,14 @@ import {
   type LeftReason,
   type Order,
   pageRowsMax,
+  reportSettled,
   type Settlement,
   type Signal,
   type StoredException,
-  signals,
   type UndeliveredRecord,
 } from './journal.ts';
 import { labelColumns, labelsOf } from './label-columns.ts';
+import { chunkRecords } from './postgres-chunk.ts';
 import { batchStep, readBytes, schemaVersion, slotOf } from './postgres-schema.ts';
 import type { Connection, Query, Row } from './postgres-session.ts';
 
@@ -140,7 +141,7 @@ export class PostgresInquiry implements Inquiry {
         [
           rows.map(({ replica }) => replica),
           rows.map(({ signal }) => signal),
-          records.map(record => this.#receivedAtOf(record.toString())),
+          records.map(record => receivedAtOf(record.toString()) ?? this.#options.now()),
           rows.map(({ crc }) => crc),
           records,
         ],
@@ -183,10 +184,9 @@ export class PostgresInquiry implements Inquiry {
   #recordsOf(chunk: Row): Omit<UndeliveredRecord, 'exception'>[] {
     const aside = new Set<number>(chunk.aside);
     const only: Signal | null = chunk.only_signal;
-    let end = 0;
-    return (chunk.lengths as number[]).flatMap((length, position) => {
-      const bytes = (chunk.records as Buffer).subarray(end, end + length);
-      end += length;
+    const records = chunkRecords(chunk, chunk.count);
+    return (chunk.received_at as number[]).flatMap((receivedAt, position) => {
+      const { bytes, isDamaged } = records?.[position] ?? { isDamaged: true };
       const lacking = this.#options.signals.filter(
         signal =>
           (only ?? signal) === signal &&
@@ -195,8 +195,8 @@ export class PostgresInquiry implements Inquiry {
       if (aside.has(position) || lacking.length === 0) return [];
       return {
         sequence: chunk.id + position,
-        receivedAt: chunk.received_at[position],
-        record: wholeRecord({ record: bytes, crc: chunk.crcs[position] }),
+        receivedAt,
+        record: isDamaged ? null : bytes!.toString(),
         signals: lacking,
         isRetried: only !== null,
       };
@@ -279,10 +279,7 @@ export class PostgresInquiry implements Inquiry {
       }
       return { done, left };
     });
-    for (const signal of signals) {
-      const count = settlement.done.filter(key => key.signal === signal).length;
-      if (count > 0) this.#options.report({ type, signal, count });
-    }
+    reportSettled(type, settlement, this.#options.report);
     return settlement;
   }
 
@@ -291,15 +288,6 @@ export class PostgresInquiry implements Inquiry {
     if (!isPutBack) return null;
     if (row.reason === 'checksum' || wholeRecord(row) === null) return 'damaged';
     return this.#options.signals.includes(row.signal) ? null : 'signal_off';
-  }
-
-  /** What cannot be decoded here may be what another version wrote: delivery tells. */
-  #receivedAtOf(record: string): number {
-    try {
-      return decodeRecord(record).receivedAt;
-    } catch {
-      return this.#options.now();
-    }
   }
 }
 

@@ -13,6 +13,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { deadLettersMax, type JournalOptions, type OutboxRow, type Signal, signals } from './journal.ts';
+import { type ChunkRecord, chunkRecords } from './postgres-chunk.ts';
 import { lockClass } from './postgres-schema.ts';
 import type { Connection, Row } from './postgres-session.ts';
 import { Waiters } from './waiters.ts';
@@ -38,11 +39,6 @@ interface Claim {
   only: Signal | undefined;
 }
 
-interface StoredRecord {
-  bytes: Buffer;
-  isDamaged: boolean;
-}
-
 export class PostgresOutbox {
   readonly #options: Pick<JournalOptions, 'signals' | 'report'>;
   #connection: Connection | null = null;
@@ -54,7 +50,7 @@ export class PostgresOutbox {
   #areCursorsDurable = true;
   /** Records given up for want of room since the start. */
   readonly dropped: Partial<Record<Signal, number>>;
-  readonly #chunks = new Map<number, Promise<StoredRecord[]>>();
+  readonly #chunks = new Map<number, Promise<ChunkRecord[]>>();
   /** One claim at a time, so that none takes more than is asked for. */
   #claiming: Promise<unknown> = Promise.resolve();
   readonly #waiters = new Waiters(after => this.#hasBeyond(after));
@@ -318,7 +314,7 @@ export class PostgresOutbox {
     return claim;
   }
 
-  #chunk(claim: Claim): Promise<StoredRecord[]> {
+  #chunk(claim: Claim): Promise<ChunkRecord[]> {
     const known = this.#chunks.get(claim.id);
     if (known !== undefined) return known;
     const chunk = this.#readChunk(claim);
@@ -328,7 +324,7 @@ export class PostgresOutbox {
     return chunk;
   }
 
-  async #readChunk({ id, receivedAt }: Claim): Promise<StoredRecord[]> {
+  async #readChunk({ id, receivedAt }: Claim): Promise<ChunkRecord[]> {
     const allDamaged = receivedAt.map(() => ({ bytes: Buffer.alloc(0), isDamaged: true }));
     let row: Row | undefined;
     try {
@@ -339,15 +335,7 @@ export class PostgresOutbox {
       throw error;
     }
     if (row === undefined) throw new Error(`chunk ${id} of the outbox is gone`);
-    const { lengths, crcs, records } = row as { lengths: number[]; crcs: number[]; records: Buffer };
-    const bytes = lengths.reduce((sum, length) => sum + length, 0);
-    if (lengths.length !== receivedAt.length || bytes !== records.length) return allDamaged;
-    let end = 0;
-    return lengths.map((length, position) => {
-      end += length;
-      const bytes = records.subarray(end - length, end);
-      return { bytes, isDamaged: crc32(bytes) !== crcs[position] };
-    });
+    return chunkRecords(row, receivedAt.length) ?? allDamaged;
   }
 
   /** Damaged records: dead letters of those signals that are not past them. */

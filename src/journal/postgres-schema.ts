@@ -19,7 +19,7 @@
  * has no plausible time is in partition 32; it, and what comes late again and again, is deleted row by row.
  */
 import { randomBytes } from 'node:crypto';
-import { crc32 } from 'node:zlib';
+import { crcBytes } from './checksums.ts';
 import { JournalUnusable } from './journal.ts';
 import { labelColumns } from './label-columns.ts';
 import { type Connection, type Query, schemaName } from './postgres-session.ts';
@@ -182,10 +182,4 @@ async function migrateFrom(query: Query, format: number | null): Promise<void> {
     `INSERT INTO meta VALUES ('format', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
     [Buffer.from(String(schemaVersion))],
   );
-}
-
-function crcBytes(bytes: Buffer): Buffer {
-  const crc = Buffer.alloc(4);
-  crc.writeUInt32LE(crc32(bytes));
-  return crc;
 }

@@ -5,6 +5,7 @@
  */
 import { signals } from './journal.ts';
 import { crcOfLabels, labelsOf } from './label-columns.ts';
+import { chunkRecords } from './postgres-chunk.ts';
 import { wholeRecord } from './postgres-inquiry.ts';
 import { crcOfCursors } from './postgres-outbox.ts';
 import { readKey } from './postgres-schema.ts';
@@ -123,22 +124,18 @@ async function checkOutbox(query: Query, found: Findings): Promise<void> {
     'SELECT id, count, aside, lengths, crcs, records FROM outbox WHERE id > $1 ORDER BY id LIMIT $2';
   for await (const chunk of rowsOf(query, select, chunksMax)) {
     found.checked.records += chunk.count;
-    let end = 0;
-    const lengths: number[] = chunk.lengths;
-    const isWhole = lengths.length === chunk.count && sum(lengths) === chunk.records.length;
-    const damaged = lengths.filter((length, position) => {
-      end += length;
-      const record = chunk.records.subarray(end - length, end);
-      const isSetAside = chunk.aside.includes(position);
-      return !isSetAside && wholeRecord({ record, crc: chunk.crcs[position] }) === null;
-    }).length;
-    if (isWhole && damaged === 0) continue;
+    const records = chunkRecords(chunk, chunk.count);
+    const damaged = records?.filter(
+      ({ isDamaged }, position) => isDamaged && !chunk.aside.includes(position),
+    ).length;
+    if (damaged === 0) continue;
     found.tell({
       table: 'outbox',
       row: String(chunk.id),
-      problem: isWhole
-        ? `${damaged} of its ${chunk.count} records fail their checksum`
-        : 'its records cannot be told apart',
+      problem:
+        damaged === undefined
+          ? 'its records cannot be told apart'
+          : `${damaged} of its ${chunk.count} records fail their checksum`,
       meaning: 'they are counted, and cannot be delivered; delivery sets them aside as dead letters',
     });
   }
@@ -166,8 +163,4 @@ async function* rowsOf(query: Query, select: string, limit: number): AsyncGenera
     if (rows.length < limit) return;
     last = rows.at(-1)!.id;
   }
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, each) => total + each, 0);
 }

@@ -1,6 +1,7 @@
 /** What is looked at when a journal's file is opened, so that damage is told at once (invariant 5). */
 import type { DatabaseSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
+import { crcBytes } from './checksums.ts';
 import { JournalUnusable, type Signal } from './journal.ts';
 import { damagedMessage } from './sqlite-connection.ts';
 
@@ -132,13 +133,6 @@ export function crcOfCursors(cursors: readonly Cursor[]): Buffer {
 /** A row's record; `null` where it fails its checksum. */
 export function wholeRecord({ record, crc }: { record: unknown; crc: number }): string | null {
   return typeof record === 'string' && crc32(record) === crc ? record : null;
-}
-
-/** Little-endian, as `meta` has them. */
-export function crcBytes(bytes: Uint8Array | string): Buffer {
-  const crc = Buffer.alloc(4);
-  crc.writeUInt32LE(crc32(bytes));
-  return crc;
 }
 
 /** Of all columns, a line each. */

@@ -24,7 +24,8 @@ import { dirname } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
 import type { ExceptionLabels } from '../callback/exception.ts';
-import { decodeRecord } from '../callback/record.ts';
+import { receivedAtOf } from '../callback/record.ts';
+import { crcBytes } from './checksums.ts';
 import { CountFile, countPath } from './count-file.ts';
 import {
   type DeadLetterKey,
@@ -37,6 +38,7 @@ import {
   type LeftReason,
   type OutboxRow,
   type RecentException,
+  reportSettled,
   type Settlement,
   type Signal,
   signals,
@@ -45,7 +47,6 @@ import {
 import { crcOfLabels, labelColumns, labelsOf } from './label-columns.ts';
 import {
   checkIntegrity,
-  crcBytes,
   crcOfCursors,
   crcOfTotal,
   crcOfWaiver,
@@ -719,32 +720,25 @@ export class SqliteStore {
         } else settlement.left.push({ ...key, why });
       }
     });
-    for (const signal of signals) {
-      const count = settlement.done.filter(key => key.signal === signal).length;
-      if (count > 0) this.#options.report({ type, signal, count });
-    }
+    reportSettled(type, settlement, this.#options.report);
     return settlement;
   }
 
   /** Inside a transaction: the outbox's last row, for one signal alone. */
   #putBack(signal: Signal, record: string): void {
     const sequence = this.#positions.nextOutbox;
-    this.#statements.insertOutbox.run(sequence, this.#receivedAtOf(record), record, crc32(record));
+    this.#statements.insertOutbox.run(
+      sequence,
+      receivedAtOf(record) ?? this.#options.now(),
+      record,
+      crc32(record),
+    );
     for (const other of signals) if (other !== signal) this.#waive(sequence, other);
     this.#positions.nextOutbox += 1;
   }
 
   #waive(sequence: number, signal: Signal): void {
     this.#statements.insertDeadLetter.run(sequence, signal, waived, '', crcOfWaiver({ sequence, signal }));
-  }
-
-  /** What cannot be decoded here may be what another version wrote: delivery tells. */
-  #receivedAtOf(record: string): number {
-    try {
-      return decodeRecord(record).receivedAt;
-    } catch {
-      return this.#options.now();
-    }
   }
 
   #bytes(): number {

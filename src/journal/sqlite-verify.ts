@@ -3,10 +3,10 @@
  * aside or reported when an exporter opens the file is left for that exporter.
  */
 import type { DatabaseSync } from 'node:sqlite';
+import { crcBytes } from './checksums.ts';
 import { signals } from './journal.ts';
 import { crcOfLabels, labelsOf } from './label-columns.ts';
 import {
-  crcBytes,
   crcOfTotal,
   crcOfWaiver,
   firstExpected,
